@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,8 +30,7 @@ pub type Takeover = Box<dyn FnOnce(Box<dyn Stream>, Bytes) -> LocalBoxFuture<'st
 pub struct CallerConnection {
     pub(crate) listener: ListenerKind,
     pub(crate) rules: ListenRules,
-    /// True as soon as the server stops. HTTP/1.1 responses then carry `Connection: close`.
-    pub(crate) draining: Rc<Cell<bool>>,
+
     /// Set with a `101` response only.
     pub(crate) takeover: RefCell<Option<Takeover>>,
     /// Closing resets the connection, so that the caller cannot take a cut response for complete.
@@ -50,11 +48,10 @@ pub struct CallerConnection {
 impl CallerConnection {
     /// A connection without requests.
     #[must_use]
-    pub fn new(listener: ListenerKind, rules: ListenRules, draining: Rc<Cell<bool>>) -> Self {
+    pub fn new(listener: ListenerKind, rules: ListenRules) -> Self {
         Self {
             listener,
             rules,
-            draining,
             takeover: RefCell::default(),
             resets_on_close: Cell::new(false),
             request_is_read: Cell::new(true),

@@ -68,6 +68,7 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use tokio::task::spawn_local;
 use tower::Service;
 
 use crate::clock::{Clock, parse_http_date};
@@ -93,7 +94,7 @@ pub struct Pipeline {
     settings: Arc<Settings>,
     credentials: CredentialsView,
     /// Its connections to gateways.
-    pub upstream: Rc<Upstream<RequestBody>>,
+    upstream: Rc<Upstream<RequestBody>>,
     /// The origin of each route.
     origins: Vec<usize>,
     clock: Clock,
@@ -104,8 +105,8 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// The pipeline of one of so many workers. It takes the place of `before`, whose connections to
-    /// the gateway are kept if nothing has changed about how they are made.
+    /// The pipeline of one of so many workers, within a `LocalSet`. It takes the place of `before`,
+    /// whose connections to the gateway are kept if nothing has changed about how they are made.
     #[must_use]
     pub fn new(
         settings: Arc<Settings>,
@@ -119,7 +120,14 @@ impl Pipeline {
         let routes = settings.config.routes.iter();
         let origins: Vec<usize> = routes.map(|route| upstream.add(route)).collect();
         let kept = before.filter(|before| upstream.same_config(&before.upstream));
-        let upstream = kept.map_or_else(|| Rc::new(upstream), |kept| Rc::clone(&kept.upstream));
+        let upstream = match kept {
+            Some(kept) => Rc::clone(&kept.upstream),
+            None => {
+                let upstream = Rc::new(upstream);
+                spawn_local(Upstream::maintain(Rc::downgrade(&upstream)));
+                upstream
+            }
+        };
         settings.watch(upstream.pool_stats());
         Self {
             metrics: before.map_or_else(
@@ -156,12 +164,8 @@ impl Pipeline {
     /// response to them.
     #[must_use]
     pub fn bare_answer(&self, answer: BareAnswer) -> Bytes {
-        let caller = Rc::new(CallerConnection::new(
-            ListenerKind::Tcp,
-            Default::default(),
-            Rc::default(),
-        ));
-        let context = RequestContext::begin(Rc::clone(&self.metrics), caller, None);
+        let caller = CallerConnection::new(ListenerKind::Tcp, Default::default());
+        let context = RequestContext::begin(Rc::clone(&self.metrics), caller.into(), None);
         serialize(respond::failed(&context, &answer.error()))
     }
 

@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn fault_79_a_panic_in_a_request_is_answered_with_500_and_tells_nothing() {
-        let caller = CallerConnection::new(ListenerKind::Tcp, Default::default(), Rc::default());
+        let caller = CallerConnection::new(ListenerKind::Tcp, Default::default());
         let metrics = Metrics::default();
         let context = RequestContext::begin(Rc::new(metrics.worker()), Rc::new(caller), None);
         let response = respond(&context, async { panic!("MARKER") }).await;

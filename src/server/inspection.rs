@@ -34,18 +34,18 @@ pub(super) struct Inspection {
     /// Where the inspector is served.
     admin: Option<Listen>,
     /// The folder of the file with the token; `None` to write none.
-    folder: Option<PathBuf>,
-    recorder: Option<Arc<Recorder>>,
+    pub(super) folder: Option<PathBuf>,
+    pub(super) recorder: Option<Arc<Recorder>>,
     /// The notes of the recorder, until the thread takes them.
     notes: Option<Notes>,
     /// Used unless the configuration has one.
-    generated_token: Option<Token>,
+    generated_token: Token,
     /// The address of the page was shown.
     is_shown: bool,
     token_file: Option<TokenFile>,
     /// It was on when the configuration was last applied.
     is_on: bool,
-    inspector: watch::Sender<Option<Inspector>>,
+    pub(super) inspector: watch::Sender<Option<Inspector>>,
 }
 
 impl Inspection {
@@ -56,7 +56,7 @@ impl Inspection {
             folder: None,
             recorder: None,
             notes: None,
-            generated_token: None,
+            generated_token: Token::random(),
             is_shown: false,
             token_file: None,
             is_on: false,
@@ -64,11 +64,6 @@ impl Inspection {
         };
         inspection.prepare(config);
         inspection
-    }
-
-    /// Writes the token to a file of this folder, and shows it on a terminal.
-    pub(super) fn set_folder(&mut self, folder: PathBuf) {
-        self.folder = Some(folder);
     }
 
     /// The address of the page, which is not shown again; `None` if there is none.
@@ -85,16 +80,6 @@ impl Inspection {
             (self.recorder, self.notes) = (Some(recorder), Some(notes));
         }
         self.config = config.clone();
-    }
-
-    /// The recorder of the settings.
-    pub(super) fn recorder(&self) -> Option<Arc<Recorder>> {
-        self.recorder.clone()
-    }
-
-    /// The inspector, if there is one, for the admin listener.
-    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Inspector>> {
-        self.inspector.subscribe()
     }
 
     /// Applies the configuration of [`Self::prepare`] in a server that runs.
@@ -120,13 +105,11 @@ impl Inspection {
         self.publish(&token);
     }
 
-    fn token(&mut self) -> Token {
+    /// The configured token, or the generated one.
+    fn token(&self) -> Token {
         match &self.config.token {
             Some(token) => Token::new(token.clone()),
-            None => self
-                .generated_token
-                .get_or_insert_with(Token::random)
-                .clone(),
+            None => self.generated_token.clone(),
         }
     }
 

@@ -43,7 +43,7 @@ use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
-use crate::config::{ActivatedSockets, Config, Listen, Services};
+use crate::config::{ActivatedSockets, Config, Listen, Services, local_address};
 use crate::credentials::Source;
 use crate::proxy::guard::Guard;
 use crate::proxy::{RouteCredentials, Settings};
@@ -160,7 +160,7 @@ impl Server {
     /// Writes the token of the inspector to a file of this folder, for programs of the same user.
     #[must_use]
     pub fn with_token_in(mut self, folder: PathBuf) -> Self {
-        self.inspection.set_folder(folder);
+        self.inspection.folder = Some(folder);
         self
     }
 
@@ -171,7 +171,8 @@ impl Server {
 
     /// All endpoints, as callers write them.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = String> {
-        self.listeners.sockets.iter().map(BoundSocket::endpoint)
+        let sockets = self.listeners.sockets.iter();
+        sockets.map(|socket| socket.endpoint(|bound| bound))
     }
 
     /// The bound addresses of TCP, in the order of the configuration.
@@ -200,19 +201,13 @@ impl Server {
     /// # Cancel safety
     ///
     /// Dropping the future cuts all connections off.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<DrainOutcome, SetupError> {
-        // Boxed, since it is large.
-        let serving = Box::pin(self.serve_locally(stop));
-        LocalSet::new().run_until(serving).await
-    }
-
-    async fn serve_locally(
+    pub async fn serve(
         mut self,
         stop: impl Future<Output = ()>,
     ) -> Result<DrainOutcome, SetupError> {
         let shutdown = Shutdown::default();
         let (admin, settings) = (self.admin.take(), self.settings.subscribe());
-        let inspector = self.inspection.subscribe();
+        let inspector = self.inspection.inspector.subscribe();
         let admin = async {
             match admin {
                 Some(admin) => admin::serve(admin, settings, inspector, &shutdown).await,
@@ -227,14 +222,18 @@ impl Server {
                 ),
             }
         };
-        let failed = |error| SetupError::System("a worker could not be started", error);
-        let running = Running::new(self, &shutdown).map_err(failed)?;
-        tokio::select! {
-            // Its first step starts everything, before health checks are answered.
-            biased;
-            ended = running.until(stop) => ended,
-            failed = admin => match failed.map_err(SetupError::socket)? {},
-        }
+        let serving = async {
+            let failed = |error| SetupError::System("a worker could not be started", error);
+            let running = Running::new(self, &shutdown).map_err(failed)?;
+            tokio::select! {
+                // Its first step starts everything, before health checks are answered.
+                biased;
+                ended = running.until(stop) => ended,
+                failed = admin => match failed.map_err(SetupError::socket)? {},
+            }
+        };
+        // Boxed, since it is large.
+        LocalSet::new().run_until(Box::pin(serving)).await
     }
 }
 
@@ -253,9 +252,9 @@ fn settings(
     let guard = Guard::new(&access, &listeners.addresses());
     let guard = guard.with_services(Services::new(config));
     let mut settings = Settings::new(config, guard, RouteCredentials::new(config, sources));
-    settings.recorder = inspection.recorder();
+    settings.recorder.clone_from(&inspection.recorder);
     let first = listeners.sockets.first();
-    settings.url = first.map(BoundSocket::local_endpoint).unwrap_or_default();
+    settings.url = first.map_or_else(String::new, |first| first.endpoint(local_address));
     settings
 }
 

@@ -16,7 +16,6 @@ use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::registry::{ConnectionState, Phase};
-use crate::proxy::CallerConnection;
 
 /// Why a request ends without a response.
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -60,9 +59,11 @@ impl Drop for InFlight {
         state.stream_permits.borrow_mut().pop();
         if state.open_requests.get() == 0 {
             // Over HTTP/1.1, the end of the response is in hyper's buffer.
-            state.enter(match state.is_http2.get() {
-                true => Phase::Idle,
-                false => Phase::Flushing,
+            let is_http2 = state.is_http2.get();
+            state.enter(if is_http2 {
+                Phase::Idle
+            } else {
+                Phase::Flushing
             });
         }
     }
@@ -91,11 +92,12 @@ where
             return Err(h2::Error::from(h2::Reason::REFUSED_STREAM).into());
         };
         let Ok(mut response) = future.await;
-        let caller = &in_flight.state.caller;
-        let is_until_close = finish_head(&mut response, version, caller) && wants_body;
+        let state = &in_flight.state;
+        let is_draining = state.registry.draining.get();
+        let is_until_close = finish_head(&mut response, version, is_draining) && wants_body;
         if is_until_close {
             // Until it is complete, it must not end in good order, not even when the process stops.
-            caller.resets_on_close.set(true);
+            state.caller.resets_on_close.set(true);
         }
         Ok(response.map(|body| TrackedBody {
             body,
@@ -108,16 +110,12 @@ where
 
 /// Adds what the connection needs to a head. Returns true if only the end of the connection ends
 /// the body.
-fn finish_head<B: Body>(
-    response: &mut Response<B>,
-    version: Version,
-    caller: &CallerConnection,
-) -> bool {
+fn finish_head<B: Body>(response: &mut Response<B>, version: Version, is_draining: bool) -> bool {
     let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if version > Version::HTTP_11 || is_switch {
         return false;
     }
-    if caller.draining.get() {
+    if is_draining {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }

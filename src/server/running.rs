@@ -16,13 +16,14 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::accept::{Admission, Command, Listening, accept};
 use super::registry::Shutdown;
 use super::watchdog::Heartbeats;
 use super::worker::{TIDY_INTERVAL, Worker, tidy_process};
 use super::{DrainOutcome, NewConfig, Server, SetupError, settings};
-use crate::config::{ListenRules, Watched};
+use crate::config::{Limits, ListenRules, Watched};
 use crate::credentials::{Source, refresh};
 use crate::proxy::Settings;
 use crate::upstream::TlsSettings;
@@ -88,9 +89,9 @@ impl Running {
         let sources = std::mem::take(&mut self.server.sources);
         self.start_tasks(sockets, sources);
         // Until the very end: a worker may hang while the process stops, too.
-        let mut watchdog = JoinSet::new();
         let supervisor = self.server.supervisor.clone();
-        watchdog.spawn(supervisor.clone().watch(Arc::clone(&self.heartbeats)));
+        let watching = supervisor.clone().watch(Arc::clone(&self.heartbeats));
+        let _watchdog = AbortOnDropHandle::new(tokio::spawn(watching));
         supervisor.ready("requests are served");
         tokio::pin!(stop);
         loop {
@@ -138,27 +139,22 @@ impl Running {
         let sockets = listeners.open()?;
         let inspection = &mut self.server.inspection;
         inspection.prepare(&new.config.inspect);
-        let settings = settings(&new.config, &listeners, &new.sources, inspection).after(&before);
-        let settings = Arc::new(settings);
+        let settings = settings(&new.config, &listeners, &new.sources, inspection);
+        let settings = Arc::new(settings.after(&before));
         for worker in &self.admission.workers {
             let command = Command::Reload(Arc::clone(&settings), new.network.clone());
             // A worker that has ended serves no requests.
             let _ = worker.commands.send(command);
         }
-        let connections = |settings: &Settings| settings.config.limits.connections;
-        self.resize(connections(&before), connections(&settings));
+        self.resize(&before.config.limits, &settings.config.limits);
         self.server.settings.send_replace(settings);
         self.replaced.cancel();
         self.replaced = CancellationToken::new();
         self.refreshing.shutdown().await;
         self.server.listeners = listeners;
         self.server.network = new.network;
-        let Server {
-            inspection,
-            settings,
-            ..
-        } = &mut self.server;
-        inspection.apply(settings, &self.admission);
+        let inspection = &mut self.server.inspection;
+        inspection.apply(&self.server.settings, &self.admission);
         self.start_tasks(sockets, new.sources);
         Ok(())
     }
@@ -186,12 +182,12 @@ impl Running {
 
     /// Changes `limits.connections`. If it shrinks, no busy connection is closed: the next callers
     /// wait.
-    fn resize(&self, before: usize, connections: usize) {
+    fn resize(&self, before: &Limits, after: &Limits) {
         let permits = Arc::clone(&self.admission.permits);
-        if let Some(more) = connections.checked_sub(before) {
+        if let Some(more) = after.connections.checked_sub(before.connections) {
             return permits.add_permits(more);
         }
-        let fewer = u32::try_from(before - connections).unwrap_or(u32::MAX);
+        let fewer = u32::try_from(before.connections - after.connections).unwrap_or(u32::MAX);
         tokio::spawn(async move {
             if let Ok(taken) = permits.acquire_many_owned(fewer).await {
                 taken.forget();

@@ -15,9 +15,7 @@ use super::accept::Listening;
 use super::tls::server_tls;
 use super::unix::{self, SocketAccess};
 use super::{BACKLOG, SetupError};
-use crate::config::{
-    ActivatedSocket, Config, Listen, ListenRules, UnixSocketConfig, Watched, local_address,
-};
+use crate::config::{ActivatedSocket, Config, Listen, ListenRules, UnixSocketConfig, Watched};
 
 /// How much of a response the kernel may hold unsent, in bytes. With more, it would take memory,
 /// and a slow reader's progress would show only now and then.
@@ -80,10 +78,8 @@ impl BoundSocket {
             return Ok(Listening::Unix(socket, Arc::clone(access)));
         }
         let tls = tls.filter(|_| matches!(self.listen, Listen::Tls(_)));
-        Ok(Listening::Tcp(
-            TcpListener::from_std(socket.into())?,
-            tls.cloned(),
-        ))
+        let socket = TcpListener::from_std(socket.into())?;
+        Ok(Listening::Tcp(socket, tls.cloned()))
     }
 
     fn is_at(&self, listen: &Listen) -> bool {
@@ -98,25 +94,16 @@ impl BoundSocket {
 
     /// The bound address of the admin listener.
     pub(super) fn admin_address(&self) -> Listen {
-        self.address()
-            .map_or_else(|| self.listen.clone(), Listen::Tcp)
+        let bound = self.address().map(Listen::Tcp);
+        bound.unwrap_or_else(|| self.listen.clone())
     }
 
-    /// The endpoint, as callers on this machine write it.
-    pub(super) fn local_endpoint(&self) -> String {
-        self.endpoint_at(local_address)
-    }
-
-    /// The endpoint, as callers write it.
-    pub(super) fn endpoint(&self) -> String {
-        self.endpoint_at(|address| address)
-    }
-
-    fn endpoint_at(&self, shown: fn(SocketAddr) -> SocketAddr) -> String {
-        let local = |configured| shown(self.address().unwrap_or(configured));
+    /// The endpoint, as callers write it. `shown` makes an address of it from the bound one.
+    pub(super) fn endpoint(&self, shown: fn(SocketAddr) -> SocketAddr) -> String {
+        let bound = |configured| shown(self.address().unwrap_or(configured));
         match &self.listen {
-            Listen::Tcp(address) => format!("http://{}", local(*address)),
-            Listen::Tls(address) => format!("https://{}", local(*address)),
+            Listen::Tcp(address) => format!("http://{}", bound(*address)),
+            Listen::Tls(address) => format!("https://{}", bound(*address)),
             Listen::Unix(path) => format!("unix:{}", path.display()),
         }
     }

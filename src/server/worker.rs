@@ -23,7 +23,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::spawn_local;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::accept::{Command, WorkerHandle};
 use super::connection;
@@ -74,12 +74,13 @@ impl Worker {
     /// Serves connections until there are no more commands and the last connection has ended.
     async fn run(&self, number: usize, mut commands: UnboundedReceiver<Command>) {
         let settings = Arc::clone(&self.settings);
+        let limits = ConnectionLimits::from(&*settings);
         let pipeline = Pipeline::new(settings, self.network.clone(), self.count, None);
-        let mut maintenance = maintain(&pipeline);
         let current = Rc::new(Current::new(Rc::new(pipeline)));
-        let registry = self.registry(&current);
-        let heartbeats = Arc::clone(&self.heartbeats);
-        spawn_local(heartbeats.answer(number));
+        let answering = Rc::clone(&current);
+        let bare_answers = Rc::new(move |answer| answering.borrow().bare_answer(answer));
+        let registry = Registry::new(limits, Arc::clone(&self.permits), bare_answers, false);
+        spawn_local(Arc::clone(&self.heartbeats).answer(number));
         spawn_local(tidy_thread());
         spawn_local(Rc::clone(&registry).watch(self.shutdown.clone()));
         let connections = TaskTracker::new();
@@ -95,9 +96,9 @@ impl Worker {
                     Command::CloseOldestIdle => registry.close_oldest_idle(),
                     Command::Reload(settings, network) => {
                         registry.limits.set((&*settings).into());
-                        if let Some(next) = self.reload(&current, settings, network) {
-                            maintenance = next;
-                        }
+                        let before = Rc::clone(&current.borrow());
+                        let next = Pipeline::new(settings, network, self.count, Some(&before));
+                        current.replace(Rc::new(next));
                     }
                 }
             }
@@ -107,35 +108,6 @@ impl Worker {
         self.shutdown.cut_off.run_until_cancelled(serving).await;
         current.borrow().cut_off();
     }
-
-    fn registry(&self, current: &Rc<Current>) -> Rc<Registry> {
-        let limits = ConnectionLimits::from(&*self.settings);
-        let current = Rc::clone(current);
-        let bare_answers = Rc::new(move |answer| current.borrow().bare_answer(answer));
-        Registry::new(limits, Arc::clone(&self.permits), bare_answers, false)
-    }
-
-    /// Replaces the pipeline. Returns the maintenance of its connections to gateways, if they are
-    /// others.
-    fn reload(
-        &self,
-        current: &Current,
-        settings: Arc<Settings>,
-        network: Network,
-    ) -> Option<AbortOnDropHandle<()>> {
-        let before = Rc::clone(&current.borrow());
-        let next = Pipeline::new(settings, network, self.count, Some(&before));
-        let changes = !Rc::ptr_eq(&before.upstream, &next.upstream);
-        let maintenance = changes.then(|| maintain(&next));
-        current.replace(Rc::new(next));
-        maintenance
-    }
-}
-
-/// Starts the task that maintains the connections to gateways.
-fn maintain(pipeline: &Pipeline) -> AbortOnDropHandle<()> {
-    let upstream = Rc::clone(&pipeline.upstream);
-    AbortOnDropHandle::new(spawn_local(async move { upstream.maintain().await }))
 }
 
 fn runtime() -> io::Result<LocalRuntime> {

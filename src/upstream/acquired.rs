@@ -21,9 +21,9 @@ use crate::error::Error;
 /// it closes an HTTP/1.1 connection and ends an HTTP/2 stream.
 #[derive(Debug)]
 pub(crate) struct Connection<B: SendBody> {
-    protocol: Protocol<B>,
+    pub(super) protocol: Protocol<B>,
     /// Held until drop: it bounds the connections to the origin.
-    permit: OwnedSemaphorePermit,
+    pub(super) permit: OwnedSemaphorePermit,
     /// How long opening it took; all steps are `None` for one that was open already.
     pub(crate) connect_times: ConnectTimes,
 }
@@ -36,18 +36,6 @@ pub(super) enum Protocol<B: SendBody> {
 }
 
 impl<B: SendBody> Connection<B> {
-    pub(super) fn new(
-        protocol: Protocol<B>,
-        permit: OwnedSemaphorePermit,
-        connect_times: ConnectTimes,
-    ) -> Self {
-        Self {
-            protocol,
-            permit,
-            connect_times,
-        }
-    }
-
     /// True for a stream of a connection that other requests share.
     pub(crate) fn is_http2(&self) -> bool {
         matches!(self.protocol, Protocol::Http2(..))

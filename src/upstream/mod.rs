@@ -29,11 +29,11 @@ mod tls;
 
 use std::cell::Cell;
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use http::uri::Authority;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::either::Either;
 
 use crate::config::{PoolConfig, Route};
@@ -45,7 +45,7 @@ pub use connection::SendBody;
 use connection::{Http1Connection, Http2Connection, Http2Origin, Http2Support, OFFER_AGAIN_AFTER};
 pub(crate) use connector::ConnectTimes;
 pub use connector::Network;
-use connector::{Origin, Transport};
+use connector::Origin;
 pub use oneshot::OneshotError;
 use pool::Pool;
 pub(crate) use pool::PoolStats;
@@ -111,9 +111,6 @@ pub(crate) enum Mode {
     /// It has it for itself.
     Exclusive,
 }
-
-/// A connection without its permit, and how long opening it took.
-type Opened<B> = (Protocol<B>, ConnectTimes);
 
 impl<B: SendBody> Upstream<B> {
     /// The upstream of one of `workers` workers, without origins.
@@ -189,16 +186,20 @@ impl<B: SendBody> Upstream<B> {
         let is_concurrent = target.pool.is_above_threshold();
         let wants_http2 = mode == Mode::Http2 || (mode == Mode::Shared && is_concurrent);
         let may_share = wants_http2 && self.config.pool.http2 && target.origin.is_secure();
-        let (protocol, times) = self.pooled_or_new(target, reuse, may_share).await?;
-        Ok(Connection::new(protocol, permit, times))
+        let (protocol, connect_times) = self.pooled_or_new(target, reuse, may_share).await?;
+        Ok(Connection {
+            protocol,
+            permit,
+            connect_times,
+        })
     }
 
-    /// Evicts closed, expired and old connections, until it is dropped.
-    pub async fn maintain(&self) {
-        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-        loop {
-            ticks.tick().await;
-            self.targets.iter().for_each(|target| target.pool.evict());
+    /// Evicts closed, expired and old connections, until the upstream is dropped.
+    pub(crate) async fn maintain(upstream: Weak<Self>) {
+        while let Some(upstream) = upstream.upgrade() {
+            (upstream.targets.iter()).for_each(|target| target.pool.evict());
+            drop(upstream);
+            sleep(SWEEP_INTERVAL).await;
         }
     }
 
@@ -207,7 +208,7 @@ impl<B: SendBody> Upstream<B> {
         target: &Target<B>,
         reuse: Reuse,
         mut may_share: bool,
-    ) -> Result<Opened<B>, Error> {
+    ) -> Result<(Protocol<B>, ConnectTimes), Error> {
         let pool = &target.pool;
         let support = || target.http2.support.get();
         let mut opening = None;
@@ -241,7 +242,11 @@ impl<B: SendBody> Upstream<B> {
 
     /// Opens a connection. Box the future: it would make each request larger by several KiB, and
     /// few need it.
-    async fn open(&self, target: &Target<B>, offers_http2: bool) -> Result<Opened<B>, Error> {
+    async fn open(
+        &self,
+        target: &Target<B>,
+        offers_http2: bool,
+    ) -> Result<(Protocol<B>, ConnectTimes), Error> {
         let Target { origin, http2, .. } = target;
         let network = &self.config.network;
         let (host, port) = origin.first_hop();
@@ -249,7 +254,8 @@ impl<B: SendBody> Upstream<B> {
         let limit = self.config.connect_timeout;
         let connecting = origin.connect(network, addresses, offers_http2, limit);
         let (transport, times) = connecting.await?;
-        if is_http2(&transport) {
+        if matches!(&transport, Either::Right(tls) if tls.get_ref().1.alpn_protocol() == Some(HTTP2))
+        {
             let starting = Http2Connection::start(transport, http2);
             let failure = match timeout(HTTP2_START_LIMIT, starting).await {
                 Ok(Ok(connection)) => {
@@ -272,8 +278,4 @@ impl<B: SendBody> Upstream<B> {
         let connection = connection.map_err(unusable)?;
         Ok((Protocol::Http1(connection, Rc::clone(&target.pool)), times))
     }
-}
-
-fn is_http2(transport: &Transport) -> bool {
-    matches!(transport, Either::Right(tls) if tls.get_ref().1.alpn_protocol() == Some(HTTP2))
 }

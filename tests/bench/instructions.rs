@@ -78,13 +78,7 @@ fn send(request: &[u8], count: usize) {
         .unwrap();
     LocalSet::new().block_on(&runtime, async {
         let pipeline = pipeline(&upstream.url);
-        let maintained = Rc::clone(&pipeline.upstream);
-        spawn_local(async move { maintained.maintain().await });
-        let caller = Rc::new(CallerConnection::new(
-            ListenerKind::Tcp,
-            Default::default(),
-            Rc::default(),
-        ));
+        let caller = CallerConnection::new(ListenerKind::Tcp, Default::default()).into();
         let service = proxy::service(Rc::new(Current::new(pipeline.into())), caller);
         let (near, mut far) = duplex(64 * 1024);
         let service = TowerToHyperService::new(service);

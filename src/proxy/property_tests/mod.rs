@@ -118,7 +118,7 @@ fn sent(
     guard
         .check(Purpose::Forward, ListenerKind::Tcp, &head)
         .ok()?;
-    let caller = CallerConnection::new(ListenerKind::Tcp, Default::default(), Rc::default());
+    let caller = CallerConnection::new(ListenerKind::Tcp, Default::default());
     let context = RequestContext::begin(Rc::clone(metrics), Rc::new(caller), Some(&head));
     let routed = route::route(settings, head, Some(0), &context).ok()?;
     let (body, hash) = (PreparedBody::Held(None), Some(PayloadHash::EMPTY));

@@ -50,7 +50,8 @@ pub(super) struct Registry {
     pub(super) bare_answers: BareAnswers,
     /// These are connections of the admin listener, whose limits are not configurable.
     is_admin: bool,
-    draining: Rc<Cell<bool>>,
+    /// A stop was requested. HTTP/1.1 responses carry `Connection: close`.
+    pub(super) draining: Cell<bool>,
     /// Connections take no further request.
     pub(super) stopping: Cell<bool>,
 }
@@ -69,7 +70,7 @@ impl Registry {
             permits,
             bare_answers,
             is_admin,
-            draining: Rc::default(),
+            draining: Cell::new(false),
             stopping: Cell::new(false),
         })
     }
@@ -78,8 +79,7 @@ impl Registry {
     pub(super) fn register(self: &Rc<Self>, (accepted, rules): &Connected) -> Rc<ConnectionState> {
         let id = self.accepted.get();
         self.accepted.set(id + 1);
-        let draining = Rc::clone(&self.draining);
-        let mut caller = CallerConnection::new(accepted.listener(), *rules, draining);
+        let mut caller = CallerConnection::new(accepted.listener(), *rules);
         caller.replay = accepted.replay();
         let state = Rc::new(ConnectionState::new(Rc::clone(self), id, caller));
         let mut connections = self.connections.borrow_mut();
@@ -97,10 +97,9 @@ impl Registry {
         let now = Instant::now();
         let states = self.states().into_iter();
         let idle = states.filter_map(|state| Some((state.evictable_since(now)?, state)));
-        let oldest = idle.min_by_key(|(since, _)| *since);
-        oldest
-            .iter()
-            .for_each(|(_, oldest)| oldest.close(CloseReason::Evicted));
+        if let Some((_, oldest)) = idle.min_by_key(|(since, _)| *since) {
+            oldest.close(CloseReason::Evicted);
+        }
     }
 
     /// Applies the limits and follows a shutdown, for as long as the worker runs.
@@ -123,9 +122,10 @@ impl Registry {
         let limits = self.limits.get();
         let timeouts = [limits.header_read, limits.keep_alive, limits.write_idle];
         let shortest = timeouts.into_iter().min().unwrap_or(SWEEP);
-        let longest = match self.stopping.get() {
-            true => FIRST_REQUEST,
-            false => SWEEP,
+        let longest = if self.stopping.get() {
+            FIRST_REQUEST
+        } else {
+            SWEEP
         };
         (shortest / 4).clamp(Duration::from_millis(10), longest)
     }

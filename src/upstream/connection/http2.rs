@@ -174,16 +174,12 @@ impl Http2Connection {
     /// Open, and has room for one more request now.
     pub(crate) fn has_room(self: &Rc<Self>) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        let is_open = !self.is_unusable.get()
+        let ready = self.sender.clone().poll_ready(&mut context);
+        !self.is_unusable.get()
             && self.state.ended.get().is_none()
-            && self
-                .sender
-                .clone()
-                .poll_ready(&mut context)
-                .map(|ready| ready.is_ok())
-                == Poll::Ready(true);
-        // As many as the gateway allows, which it may change at any time.
-        is_open && self.in_flight() < self.sender.current_max_send_streams().min(MAX_STREAMS)
+            && matches!(ready, Poll::Ready(Ok(())))
+            // As many as the gateway allows, which it may change at any time.
+            && self.in_flight() < self.sender.current_max_send_streams().min(MAX_STREAMS)
     }
 
     /// How many requests it carries.
