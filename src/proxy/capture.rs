@@ -11,20 +11,16 @@ use hyper::ext::ReasonPhrase;
 use tokio::task::spawn_local;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::auth::{Signed, UsableCredential};
 use super::context::RequestContext;
 use super::gateway_response::GatewayResponse;
-use super::prepare::Prepared;
 use super::route::Routed;
 use super::{Pipeline, Settings};
-use crate::clock::Moment;
 use crate::error::Error;
 use crate::gateway::Meaning;
 use crate::inspect::capture::Capture;
-use crate::inspect::note::{AttemptResponse, AttemptSent, Caller, Event, Relayed, RoutedTo};
+use crate::inspect::note::{AttemptResponse, Caller, Event, Relayed, RoutedTo};
 use crate::inspect::recorder::{Recorder, WorkerRecorder};
 use crate::signature::PayloadHash;
-use crate::upstream::ConnectTimes;
 
 /// The notes of one worker, with the task that sends them in time.
 #[derive(Debug)]
@@ -80,50 +76,6 @@ pub(super) fn routed(settings: &Settings, routed: &Routed, hash: Option<&Payload
         body_hash: hash
             .map(|hash| hash.as_str().to_owned())
             .unwrap_or_default(),
-    })));
-}
-
-/// How an attempt is made.
-pub(super) struct Attempt {
-    /// Why it is made.
-    pub(super) reason: &'static str,
-    pub(super) connect: ConnectTimes,
-    /// Seconds by which its date differs from this machine's clock.
-    pub(super) offset: i64,
-    pub(super) is_http2: bool,
-}
-
-/// Notes an attempt that is about to be sent.
-pub(super) fn attempt<B>(
-    capture: &Capture,
-    attempt: &Attempt,
-    prepared: &Prepared,
-    credential: &UsableCredential,
-    signed: &Signed<B>,
-) {
-    let secrets = credential.redactors.iter();
-    secrets.for_each(|secret| capture.knows(secret));
-    let request = signed.request();
-    let version = if attempt.is_http2 {
-        Version::HTTP_2
-    } else {
-        Version::HTTP_11
-    };
-    let target = prepared.path_reading.apply(prepared.target());
-    let is_other = target != prepared.target();
-    let left = credential.lease.left(Moment::now());
-    capture.note(Event::Attempt(Box::new(AttemptSent {
-        reason: attempt.reason,
-        auth: credential.kind.name(),
-        credential_left: left.map(|left| left.as_secs()),
-        is_http2: attempt.is_http2,
-        connect: attempt.connect,
-        head: capture.request(
-            (request.method(), request.uri(), version),
-            request.headers(),
-        ),
-        signed_target: is_other.then(|| capture.target(&target)),
-        clock_offset: attempt.offset,
     })));
 }
 

@@ -25,12 +25,13 @@ impl Pipeline {
     ) -> Response<ResponseBody> {
         let (mut head, body) = request.into_parts();
         // First of all: what identifies a caller is a secret, which must not get into the log.
-        let gate = self.settings.caller_gate.as_ref();
-        let credential = gate.map_or(CallerCredential::None, |_| {
-            CallerCredential::take(&mut head)
-        });
+        let credential = match &self.settings.caller_gate {
+            Some(_) => CallerCredential::take(&mut head),
+            None => CallerCredential::None,
+        };
+        let (metrics, length) = (Rc::clone(&self.metrics), body.size_hint().exact());
+        let context = RequestContext::begin(metrics, caller, Some(&head), length);
         let mut body = Some(body);
-        let context = RequestContext::begin(Rc::clone(&self.metrics), caller, Some(&head));
         capture::begin(self, &head, &context);
         let response = {
             // Pinned where it is made: it is several KiB long, and moving it would copy all of it.
@@ -52,13 +53,11 @@ impl Pipeline {
         context: &Rc<RequestContext>,
     ) -> Result<Response<ResponseBody>, Error> {
         let settings = &*self.settings;
-        let declared = body.as_ref().and_then(|body| body.size_hint().exact());
-        let admitted = self.admit(credential, (&head, declared == Some(0)), context)?;
-        if let Some(preflight) = admitted {
+        if let Some(preflight) = self.admit(credential, &head, context)? {
             return Ok(preflight);
         }
-        let routed = route::route(settings, head, declared, context)?;
-        if declared != Some(0) {
+        let routed = route::route(settings, head, context)?;
+        if context.length != Some(0) {
             capture::routed(settings, &routed, None);
         }
         let reader = BodyReader {
@@ -70,8 +69,8 @@ impl Pipeline {
         *body = None;
         if let (Some(caller), Some(gate)) = (context.identified.get(), &settings.caller_gate) {
             let algorithm = settings.route(routed.route).signing.algorithm();
-            let body = (&held, hash.map(|hash| (hash, algorithm)));
-            gate.check_body(caller, &routed.head, body)?;
+            let known = hash.map(|hash| (hash, algorithm));
+            gate.check_body(caller, &routed.head, &held, known)?;
         }
         capture::routed(settings, &routed, hash.as_ref());
         let mut prepared = Prepared::new(settings, routed, held, hash);
@@ -84,30 +83,34 @@ impl Pipeline {
         Ok(relay::relay(settings, &prepared.routed, reply))
     }
 
-    /// Runs the guard, and identifies the caller. A CORS preflight is answered here. The head comes
-    /// with true if there is no body.
+    /// Runs the guard, and identifies the caller where callers are known. A CORS preflight is
+    /// answered here.
     fn admit(
         &self,
         credential: CallerCredential,
-        request: (&request::Parts, bool),
-        context: &Rc<RequestContext>,
+        head: &request::Parts,
+        context: &RequestContext,
     ) -> Result<Option<Response<ResponseBody>>, Error> {
-        match self.guard(request.0, context) {
-            Ok(None) => self.identify(credential, request, context).map(|()| None),
-            // Unknown callers do not learn which services there are.
-            Err(error @ Error::Service(_)) => {
-                self.identify(credential, request, context)?;
-                Err(error)
-            }
-            answered => answered,
+        let guarded = self.guard(head, context);
+        // Unknown callers do not learn which services there are.
+        if matches!(guarded, Ok(None) | Err(Error::Service(_))) {
+            let settings = &self.settings;
+            let identified = match &settings.caller_gate {
+                Some(gate) => gate.identify(credential, head, &settings.metrics, context),
+                // The connection may be older than a reload.
+                None if context.caller.rules.requires_caller => Err(Error::CallerRequired),
+                None => Ok(()),
+            };
+            identified.inspect_err(|_| context.caller.refused())?;
         }
+        guarded
     }
 
     /// Runs the guard. CORS preflight requests are answered here.
     fn guard(
         &self,
         head: &request::Parts,
-        context: &Rc<RequestContext>,
+        context: &RequestContext,
     ) -> Result<Option<Response<ResponseBody>>, Error> {
         let guard = &self.settings.guard;
         let purpose = if cors::is_preflight(head) {
@@ -122,7 +125,9 @@ impl Pipeline {
             Err(Error::TokenRequired) => check(Purpose::Preflight).ok(),
             checked => checked.as_ref().ok().copied(),
         };
-        page.iter().for_each(|admitted| context.called_by(admitted));
+        if let Some(page) = page {
+            context.called_by(&page);
+        }
         checked.inspect_err(|_| context.caller.refused())?;
         match context.origin.get() {
             Some(origin) if purpose == Purpose::Preflight => {
@@ -130,22 +135,5 @@ impl Pipeline {
             }
             _ => Ok(None),
         }
-    }
-
-    /// Identifies the caller, where callers are known.
-    fn identify(
-        &self,
-        credential: CallerCredential,
-        request: (&request::Parts, bool),
-        context: &RequestContext,
-    ) -> Result<(), Error> {
-        let settings = &self.settings;
-        let identified = match &settings.caller_gate {
-            Some(gate) => gate.identify(credential, request, &settings.metrics, context),
-            // The connection may be older than a reload.
-            None if context.caller.rules.requires_caller => Err(Error::CallerRequired),
-            None => return Ok(()),
-        };
-        identified.inspect_err(|_| context.caller.refused())
     }
 }

@@ -165,7 +165,7 @@ impl Pipeline {
     #[must_use]
     pub fn bare_answer(&self, answer: BareAnswer) -> Bytes {
         let caller = CallerConnection::new(ListenerKind::Tcp, Default::default());
-        let context = RequestContext::begin(Rc::clone(&self.metrics), caller.into(), None);
+        let context = RequestContext::begin(Rc::clone(&self.metrics), caller.into(), None, None);
         serialize(respond::failed(&context, &answer.error()))
     }
 

@@ -231,7 +231,7 @@ mod tests {
     async fn fault_79_a_panic_in_a_request_is_answered_with_500_and_tells_nothing() {
         let caller = CallerConnection::new(ListenerKind::Tcp, Default::default());
         let metrics = Metrics::default();
-        let context = RequestContext::begin(Rc::new(metrics.worker()), Rc::new(caller), None);
+        let context = RequestContext::begin(Rc::new(metrics.worker()), caller.into(), None, None);
         let response = respond(&context, async { panic!("MARKER") }).await;
         assert_eq!(response.status(), 500);
         let bytes = serialize(response);

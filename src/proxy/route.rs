@@ -60,11 +60,10 @@ impl BodyRules {
     }
 }
 
-/// Routes a request that the guard let through. `declared` is the length of its body, if known.
+/// Routes a request that the guard let through.
 pub(super) fn route(
     settings: &Settings,
     head: request::Parts,
-    declared: Option<u64>,
     context: &Rc<RequestContext>,
 ) -> Result<Routed, Error> {
     check_framing(&head)?;
@@ -73,7 +72,7 @@ pub(super) fn route(
     let target = target(&head, context.caller.listener.is_tls()).ok_or(SignatureError::NotAPath)?;
     let selected = context.selected_route();
     let target = with_prefix(settings, selected, normalize_target(&target))?;
-    let is_websocket = check_upgrade(&head, declared)?;
+    let is_websocket = check_upgrade(&head, context.length)?;
     check_expectations(&head.headers)?;
     let path = target.split('?').next().unwrap_or_default();
     let at = find_route(settings, selected, path)?;
@@ -87,11 +86,14 @@ pub(super) fn route(
     };
     check_route(settings, route, &action)?;
     let rights = context.identified.get().map(|found| &found.caller.rights);
-    let limits = [&settings.config.read_only, &route.read_only];
-    rights::check(rights, limits, &action)?;
+    rights::check(
+        rights,
+        [&settings.config.read_only, &route.read_only],
+        &action,
+    )?;
     let project_id = settings.credentials.project_id(at, &head.headers)?;
     let of_region = || route.service.as_ref()?.project_id.clone();
-    let (slot, rules) = authentication(settings, at, declared)?;
+    let (slot, rules) = authentication(settings, at, context.length)?;
     Ok(Routed {
         project_id: project_id.or_else(of_region),
         target: outgoing_target(route, &head.method, &target)?,

@@ -92,7 +92,7 @@ impl BodyReader<'_> {
     pub(super) async fn prepare(mut self) -> Result<(PreparedBody, Option<PayloadHash>), Error> {
         let (settings, routed) = (self.settings, self.routed);
         let algorithm = settings.route(routed.route).signing.algorithm();
-        let declared = self.declared();
+        let declared = routed.context.length;
         let is_short = declared.is_some_and(|length| length <= SHORT);
         let is_signed = routed.rules.is_signed;
         // The whole body is needed before anything is sent.
@@ -117,16 +117,10 @@ impl BodyReader<'_> {
         ))
     }
 
-    /// The length of the body, if the caller has declared one.
-    fn declared(&self) -> Option<u64> {
-        let body = self.body.as_ref();
-        body.map_or(Some(0), |body| body.size_hint().exact())
-    }
-
     /// Sets the body up to be passed on while it arrives; `None` if it is empty. Without a declared
     /// length, only the first frame tells.
     async fn stream(&mut self) -> Result<Option<PreparedBody>, Error> {
-        let length = self.declared();
+        let length = self.routed.context.length;
         let mut first = None;
         if length.is_none() {
             first = self.next().await?;
@@ -136,8 +130,7 @@ impl BodyReader<'_> {
         }
         let rest = self.body.take();
         let rest = rest.ok_or(Error::Internal("a body is read once"))?;
-        let body = StreamedBody::new(self, first, rest, length);
-        let body = Some(Box::new(body));
+        let body = Some(Box::new(StreamedBody::new(self, first, rest)));
         Ok(Some(PreparedBody::Streamed { body, length }))
     }
 
@@ -147,12 +140,10 @@ impl BodyReader<'_> {
         // The budget gives no more in one piece.
         let buffered = self.settings.config.limits.buffered.min(u32::MAX.into());
         if buffered < rules.limit {
-            (rules.limit, rules.hint) = (
-                buffered,
-                "raise `limits.buffered`, or the memory of the process",
-            );
+            rules.limit = buffered;
+            rules.hint = "raise `limits.buffered`, or the memory of the process";
         }
-        let declared = self.declared().unwrap_or(0);
+        let declared = context.length.unwrap_or(0);
         if declared > rules.limit {
             return Err(rules.too_large());
         }

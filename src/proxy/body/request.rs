@@ -151,9 +151,10 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Held(_, _, left) => SizeHint::with_exact(*left),
-            Kind::Streamed(body) => body.length.map_or_else(SizeHint::new, |length| {
-                SizeHint::with_exact(length.saturating_sub(body.counted()))
-            }),
+            Kind::Streamed(body) => match self.context.length {
+                Some(length) => SizeHint::with_exact(length.saturating_sub(body.counted())),
+                None => SizeHint::new(),
+            },
         }
     }
 }

@@ -24,8 +24,6 @@ pub(in crate::proxy) struct StreamedBody {
     first: Option<Bytes>,
     /// `None` only while it is dropped.
     rest: Option<Incoming>,
-    /// Its length, if the caller has declared one.
-    pub(super) length: Option<u64>,
     /// Bytes that may still come.
     left: u64,
     rules: BodyRules,
@@ -38,27 +36,18 @@ pub(in crate::proxy) struct StreamedBody {
 
 impl StreamedBody {
     /// A body of which `first` has arrived.
-    pub(super) fn new(
-        reader: &BodyReader<'_>,
-        first: Option<Bytes>,
-        rest: Incoming,
-        length: Option<u64>,
-    ) -> Self {
+    pub(super) fn new(reader: &BodyReader<'_>, first: Option<Bytes>, rest: Incoming) -> Self {
         let (settings, routed) = (reader.settings, reader.routed);
         let (context, rules) = (&routed.context, routed.rules);
         let has_begun = context.is_grpc && first.is_some();
         let idle = settings.config.timeouts.body_idle;
+        let set_headers = settings.route(routed.route).set_headers();
         Self {
             first,
             rest: Some(rest),
-            length,
             left: rules.limit,
             rules,
-            set_headers: settings
-                .route(routed.route)
-                .set_headers()
-                .cloned()
-                .collect(),
+            set_headers: set_headers.cloned().collect(),
             idle: (!has_begun).then(|| IdleTimer::new(idle)),
             context: Rc::clone(context),
         }
@@ -75,7 +64,7 @@ impl StreamedBody {
     /// Returns `true` once all of it was passed on. hyper does not poll again once the declared length
     /// is reached, although over HTTP/2 the end of the stream may arrive later.
     pub(super) fn is_complete(&self) -> bool {
-        self.has_ended() || self.length == Some(self.counted())
+        self.has_ended() || self.context.length == Some(self.counted())
     }
 
     fn poll_rest(
@@ -109,15 +98,16 @@ impl StreamedBody {
         }
         let frame = match frame {
             None => return Poll::Ready(None),
-            Some(frame) => frame.map_err(Error::from_body),
+            Some(Err(error)) => return Poll::Ready(Some(Err(Error::from_body(error)))),
+            Some(Ok(frame)) => frame.into_data(),
         };
-        Poll::Ready(Some(frame.and_then(|frame| match frame.into_data() {
+        Poll::Ready(Some(match frame {
             Ok(data) => {
                 self.context.received(&data);
                 self.count(data)
             }
             Err(frame) => Ok(Frame::trailers(passed_trailers(&self.set_headers, frame))),
-        })))
+        }))
     }
 
     /// Discards what still arrives, within the limit, to notice when the caller disconnects: hyper

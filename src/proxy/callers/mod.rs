@@ -57,44 +57,41 @@ impl CallerGate {
         self.limits = Arc::clone(&before.limits);
     }
 
-    /// Identifies the caller of a request by its credential, and puts it into the context. The head
-    /// comes with true if there is no body.
+    /// Identifies the caller of a request by its credential, and puts it into the context.
     pub(super) fn identify(
         &self,
         credential: CallerCredential,
-        request: (&request::Parts, bool),
+        head: &request::Parts,
         metrics: &Metrics,
         context: &RequestContext,
     ) -> Result<(), Error> {
-        let by = |is_wanted: &dyn Fn(&Surrogate) -> bool| {
-            let found = self.callers.find(is_wanted);
-            found.ok_or(Error::CallerRequired)
-        };
         let (mut capability, mut signature) = (None, None);
         let (mut is_proven, mut needs_body) = (true, false);
         let caller = match credential {
             CallerCredential::None if !self.is_required(context) => return Ok(()),
-            CallerCredential::None | CallerCredential::Several => {
-                return Err(Error::CallerRequired);
-            }
-            CallerCredential::Token(token) => by(&|caller| caller.token == token)?,
+            CallerCredential::None | CallerCredential::Several => None,
+            CallerCredential::Token(token) => self.callers.find(|caller| caller.token == token),
             CallerCredential::Capability(token, digits) => {
                 // Addresses in the response contain it.
                 if let (Some(capture), Some(secret)) = (context.capture(), Redactor::new(&digits)) {
                     capture.knows(&secret);
                 }
                 capability = Some(["/~", digits.expose_secret()].concat().into());
-                by(&|caller| caller.capability == token)?
+                self.callers.find(|caller| caller.capability == token)
             }
             CallerCredential::Signature(authorization) => {
-                let (caller, proven, needs) = self.by_signature(&authorization, request)?;
-                (signature, is_proven, needs_body) = (Some(authorization), proven, needs);
-                caller
+                let is_empty = context.length == Some(0);
+                let signer;
+                (signer, is_proven, needs_body) =
+                    self.by_signature(&authorization, head, is_empty)?;
+                signature = Some(authorization);
+                Some(signer)
             }
         };
+        let caller = caller.ok_or(Error::CallerRequired)?;
         let admitted = self.admit(&caller);
-        // The log names callers whose requests are refused too.
-        let is_first = context.identified.set(Identified {
+        // The log names callers whose requests are refused too. A caller is identified once.
+        let _ = context.identified.set(Identified {
             label: metrics.caller_label(&caller.name),
             is_proven: Cell::new(is_proven),
             needs_body,
@@ -103,7 +100,6 @@ impl CallerGate {
             capability,
             signature,
         });
-        is_first.map_err(|_| Error::Internal("a caller is identified once"))?;
         admitted
     }
 
@@ -114,11 +110,12 @@ impl CallerGate {
     }
 
     /// The caller that signed a request, whether the head proves that, and whether the body has to
-    /// be verified.
+    /// be verified. `is_empty` means that there is none.
     fn by_signature(
         &self,
         authorization: &HeaderValue,
-        (head, is_empty): (&request::Parts, bool),
+        head: &request::Parts,
+        is_empty: bool,
     ) -> Result<(Arc<Surrogate>, bool, bool), Error> {
         let access_key = signature::access_key(authorization).map_err(signature::refused)?;
         let is_signer = |caller: &Surrogate| caller.signer.access_key() == access_key;
@@ -146,7 +143,8 @@ impl CallerGate {
         &self,
         identified: &Identified,
         head: &request::Parts,
-        (body, known): (&PreparedBody, Option<(PayloadHash, Algorithm<'_>)>),
+        body: &PreparedBody,
+        known: Option<(PayloadHash, Algorithm<'_>)>,
     ) -> Result<(), Error> {
         const OTHER_BODY: &str = "the body is not the one whose hash the request declares\n\
             hint: sign and send the same bytes";

@@ -33,6 +33,8 @@ pub(crate) struct RequestContext {
     pub(in crate::proxy) method: &'static str,
     /// True for HEAD, whose answer has no body.
     pub(in crate::proxy) is_head: bool,
+    /// The length of its body; `None` if the caller has declared none.
+    pub(in crate::proxy) length: Option<u64>,
     /// The version of HTTP that the caller speaks.
     pub(in crate::proxy) version: Version,
     /// True if the caller sent `TE: trailers`.
@@ -69,6 +71,7 @@ impl RequestContext {
         metrics: Rc<WorkerMetrics>,
         caller: Rc<CallerConnection>,
         head: Option<&request::Parts>,
+        length: Option<u64>,
     ) -> Rc<Self> {
         metrics.started();
         let id = caller.replay.map(|replay| replay.id);
@@ -79,6 +82,7 @@ impl RequestContext {
             id: id.unwrap_or_else(|| fastrand::u128(..)),
             method: method_label(head.map_or("", |head| head.method.as_str())),
             is_head: head.is_some_and(|head| head.method == Method::HEAD),
+            length,
             version: head.map_or(Version::HTTP_11, |head| head.version),
             takes_trailers: head
                 .is_some_and(|head| headers::lists(&head.headers, &http::header::TE, "trailers")),
@@ -113,10 +117,15 @@ impl RequestContext {
 
     /// Sets the origin of the calling page, the `Host` of the request and the service that it names.
     pub(in crate::proxy) fn called_by(&self, admitted: &Admitted<'_>) {
-        let value = |text| HeaderValue::from_str(text).ok();
-        let origin = admitted.origin.and_then(value);
-        let _ = value(admitted.host).map(|host| self.host.set(host));
-        let _ = origin.map(|origin| self.origin.set(origin));
+        for (place, text) in [
+            (&self.host, Some(admitted.host)),
+            (&self.origin, admitted.origin),
+        ] {
+            if let Some(Ok(value)) = text.map(HeaderValue::from_str) {
+                // The guard runs once.
+                let _ = place.set(value);
+            }
+        }
         self.service.set(admitted.service);
     }
 

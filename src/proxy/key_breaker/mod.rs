@@ -20,7 +20,6 @@
 //! So can one that begins to refuse a trusted key while requests are in flight: they cannot be
 //! called back.
 
-mod permit;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -38,7 +37,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::lock::lock;
-pub(super) use permit::{Permit, Permits};
 use state::{MAX_REFUSALS, MAX_SECRETS, PROBE_TIMEOUT, PermitKind, ROOM_TIMEOUT, State};
 
 /// What a response says about the signature.
@@ -147,5 +145,67 @@ impl KeyBreaker {
     /// True if the breaker is open.
     pub(super) fn is_open(&self) -> bool {
         lock(&self.key.state).next_probe.is_some()
+    }
+}
+
+/// A permit to send one signed request. Dropping it without an outcome counts as unknown.
+#[derive(Debug)]
+pub(super) struct Permit<'a> {
+    breaker: &'a KeyBreaker,
+    kind: PermitKind,
+    outcome: SignatureOutcome,
+}
+
+impl Permit<'_> {
+    /// Gives the permit back, with the outcome of the request.
+    pub(super) fn settle(mut self, outcome: SignatureOutcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        use SignatureOutcome::{Accepted, Unknown};
+        let (breaker, outcome) = (self.breaker, self.outcome);
+        // The usual case takes no lock.
+        if self.kind == PermitKind::Trusted && matches!(outcome, Accepted | Unknown) {
+            return;
+        }
+        let mut state = lock(&breaker.key.state);
+        state.settle(self.kind, outcome);
+        match outcome {
+            Accepted => breaker.key.trusted.store(breaker.secret, Ordering::Release),
+            Unknown => {}
+            _ => breaker.revoke_trust(),
+        }
+        drop(state);
+        breaker.key.changed.notify_waiters();
+    }
+}
+
+/// Permits to send one signed request: of its key, and of the paths of its route if the gateway may
+/// read its path differently.
+#[derive(Debug)]
+pub(super) struct Permits<'a> {
+    pub(super) key: Option<Permit<'a>>,
+    pub(super) paths: Option<Permit<'a>>,
+}
+
+impl Permits<'_> {
+    /// Gives the permits back, with the outcome of the request.
+    pub(super) fn settle(self, outcome: SignatureOutcome) {
+        use SignatureOutcome::{Accepted, Misread, Rejected, Unknown};
+        let (for_key, for_paths) = match outcome {
+            // It may be the path or the secret.
+            Rejected if self.paths.is_some() => (Misread, Rejected),
+            Accepted => (Accepted, Accepted),
+            other => (other, Unknown),
+        };
+        if let Some(permit) = self.key {
+            permit.settle(for_key);
+        }
+        if let Some(permit) = self.paths {
+            permit.settle(for_paths);
+        }
     }
 }

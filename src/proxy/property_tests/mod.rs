@@ -119,8 +119,8 @@ fn sent(
         .check(Purpose::Forward, ListenerKind::Tcp, &head)
         .ok()?;
     let caller = CallerConnection::new(ListenerKind::Tcp, Default::default());
-    let context = RequestContext::begin(Rc::clone(metrics), Rc::new(caller), Some(&head));
-    let routed = route::route(settings, head, Some(0), &context).ok()?;
+    let context = RequestContext::begin(Rc::clone(metrics), caller.into(), Some(&head), Some(0));
+    let routed = route::route(settings, head, &context).ok()?;
     let (body, hash) = (PreparedBody::Held(None), Some(PayloadHash::EMPTY));
     let prepared = Prepared::new(settings, routed, body, hash);
     let view = CredentialsView::new(&settings.credentials);

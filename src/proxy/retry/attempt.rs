@@ -3,14 +3,15 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use http::Response;
+use http::{Request, Response, Version};
 use http_body::Body as _;
 use tokio::time::Instant;
 
 use super::{Answered, Attempts};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::inspect::note::AttemptTimes;
+use crate::inspect::capture::Capture;
+use crate::inspect::note::{AttemptSent, AttemptTimes, Event};
 use crate::proxy::auth::{Signed, UsableCredential};
 use crate::proxy::body::{RequestBody, unless_idle};
 use crate::proxy::capture;
@@ -41,13 +42,7 @@ impl Attempts<'_> {
             ..AttemptTimes::default()
         });
         if let Some(capture) = context.capture() {
-            let attempt = capture::Attempt {
-                reason: self.reason.name(),
-                connect: connection.connect_times,
-                offset: self.clock().correction(),
-                is_http2,
-            };
-            capture::attempt(capture, &attempt, self.prepared, credential, &signed);
+            self.note(capture, &connection, credential, signed.request());
         }
         if self.prepared.body.length() == Some(0) {
             context.request_sent();
@@ -66,6 +61,37 @@ impl Attempts<'_> {
             sent,
             received,
         })
+    }
+
+    /// Tells the inspector of an attempt that is about to be sent.
+    fn note<B>(
+        &self,
+        capture: &Capture,
+        connection: &Connection<RequestBody>,
+        credential: &UsableCredential,
+        request: &Request<B>,
+    ) {
+        let secrets = credential.redactors.iter();
+        secrets.for_each(|secret| capture.knows(secret));
+        let (sent, is_http2) = (self.prepared.target(), connection.is_http2());
+        let version = if is_http2 {
+            Version::HTTP_2
+        } else {
+            Version::HTTP_11
+        };
+        let signed = self.prepared.path_reading.apply(sent);
+        let left = credential.lease.left(Moment::now());
+        let line = (request.method(), request.uri(), version);
+        capture.note(Event::Attempt(Box::new(AttemptSent {
+            reason: self.reason.name(),
+            auth: credential.kind.name(),
+            credential_left: left.map(|left| left.as_secs()),
+            is_http2,
+            connect: connection.connect_times,
+            head: capture.request(line, request.headers()),
+            signed_target: (signed != sent).then(|| capture.target(&signed)),
+            clock_offset: self.clock().correction(),
+        })));
     }
 
     /// Acts on the head of a response. Returns the redactor for the secret of the request, if it is an
