@@ -65,7 +65,6 @@ impl CallerConnection {
         self.replay?.original
     }
 
-    /// Counts a request that the guard refused.
     pub(crate) fn refused(&self) {
         self.refusals.set(self.refusals.get() + 1);
     }
@@ -83,7 +82,6 @@ impl fmt::Debug for CallerConnection {
 /// The caller of a request, where callers are known.
 pub(super) struct Identified {
     pub(super) caller: Arc<Surrogate>,
-    /// Its label in the metrics.
     pub(super) label: &'static str,
     /// The beginning of the path that the caller used, like `/~<digits>`.
     pub(super) capability: Option<SecretString>,
@@ -111,7 +109,6 @@ pub enum BareAnswer {
 }
 
 impl BareAnswer {
-    /// The error that the response reports.
     pub(crate) fn error(self) -> Error {
         match self {
             Self::BadRequest => Error::BadRequest(

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Response, Version, request};
 use hyper::body::Body;
-use hyper::ext::ReasonPhrase;
 use tokio::task::spawn_local;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -88,16 +87,10 @@ pub(super) fn response(capture: &Capture, reply: &GatewayResponse) {
         }) => capture.canonical(&echoed.0),
         _ => String::new(),
     };
-    let code = reply
-        .error()
-        .map(|error| error.code.clone())
-        .unwrap_or_default();
+    let error = reply.error();
+    let code = error.map_or_else(String::new, |error| error.code.clone());
     capture.code.replace(code.clone());
-    let line = (
-        head.status,
-        head.extensions.get::<ReasonPhrase>(),
-        head.version,
-    );
+    let line = (head.status, head.extensions.get(), head.version);
     capture.note(Event::Response(Box::new(AttemptResponse {
         status: head.status.as_u16(),
         head: capture.response(line, &head.headers),

@@ -17,10 +17,8 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 /// True if a browser asks for permission to send another request.
 pub(super) fn is_preflight(head: &request::Parts) -> bool {
-    head.method == Method::OPTIONS
-        && head
-            .headers
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    let asked = header::ACCESS_CONTROL_REQUEST_METHOD;
+    head.method == Method::OPTIONS && head.headers.contains_key(asked)
 }
 
 /// The response to a preflight from a listed origin.

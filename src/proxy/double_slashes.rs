@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::key_breaker::KeyBreaker;
+use crate::lock::lock;
 
 use crate::lock::lock;
 

@@ -75,7 +75,7 @@ impl Pipeline {
         capture::routed(settings, &routed, hash.as_ref());
         let mut prepared = Prepared::new(settings, routed, held, hash);
         let reply = retry::send(self, &mut prepared).await?;
-        relay::count(&reply, context);
+        context.relayed(&reply.head, reply.is_of_gateway());
         if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
             let idle = settings.idle_timeout(prepared.routed.route);
             return websocket::switch(reply, idle, context).await;

@@ -105,11 +105,7 @@ impl MemoryBudget {
 }
 
 impl Reservation {
-    /// Grows to `bytes`. After an error, it keeps its size.
-    ///
-    /// # Errors
-    ///
-    /// As [`MemoryBudget::reserve`].
+    /// Grows to `bytes`, as [`MemoryBudget::reserve`]. After an error, it keeps its size.
     pub(super) async fn grow(&mut self, bytes: u64) -> Result<(), Error> {
         let missing = bytes.saturating_sub(self.bytes as u64);
         if missing > 0 {

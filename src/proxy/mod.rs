@@ -114,9 +114,7 @@ impl Pipeline {
         workers: usize,
         before: Option<&Self>,
     ) -> Self {
-        let connect = settings.config.timeouts.connect;
-        let limit = settings.config.limits.answer_header;
-        let mut upstream = Upstream::new(network, &settings.config.pool, connect, limit, workers);
+        let mut upstream = Upstream::new(network, &settings.config, workers);
         let routes = settings.config.routes.iter();
         let origins: Vec<usize> = routes.map(|route| upstream.add(route)).collect();
         let kept = before.filter(|before| upstream.same_config(&before.upstream));

@@ -128,10 +128,6 @@ impl Prepared {
 
     /// Checks that a `101` switches to the protocol that the request asked for, which can only be
     /// WebSocket.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::BadResponse`].
     pub(super) fn check_switch<B>(&self, response: &Response<B>) -> Result<(), Error> {
         let mut protocols = headers::elements(response.headers(), &UPGRADE);
         let is_asked = self.routed.is_websocket

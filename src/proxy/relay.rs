@@ -18,21 +18,8 @@ use super::redact;
 use super::route::Routed;
 use super::{Settings, cors, headers, location, respond};
 
-const GATEWAY_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 /// The header that says what is wrong with a refused request.
 const HINT: HeaderName = HeaderName::from_static("x-apig-proxy-hint");
-
-/// Counts the gateway's response as the one that the caller gets.
-pub(super) fn count(reply: &GatewayResponse, context: &RequestContext) {
-    let gateway_id = reply.head.headers.get(GATEWAY_ID);
-    let gateway_id = gateway_id.map(HeaderValue::as_bytes);
-    context.relayed(
-        reply.head.status.as_u16(),
-        reply.is_of_gateway(),
-        gateway_id,
-    );
-}
 
 /// The response of the gateway, as the caller gets it.
 pub(super) fn relay(

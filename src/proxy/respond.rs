@@ -50,7 +50,8 @@ pub(super) async fn respond(
     match run.await.unwrap_or(Err(Error::Internal("panic"))) {
         Ok(response) => {
             if context.answer.get().is_none() {
-                context.relayed(response.status().as_u16(), false, None);
+                let status = response.status().as_u16();
+                context.answered(status, Outcome::relayed(status, false));
                 context.ended(ResponseEnd::Whole);
             }
             tell(&response, None);
@@ -184,7 +185,6 @@ pub(crate) fn own_headers(headers: &mut HeaderMap, content_type: &'static str) {
     headers.insert(DATE, date());
 }
 
-/// The value of `Date` now.
 pub(super) fn date() -> HeaderValue {
     HeaderValue::try_from(clock::http_date()).expect("a date is a header value")
 }

@@ -25,7 +25,6 @@ const MAX_REQUEST_LINE: usize = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Routed {
     pub(super) head: request::Parts,
-    /// Index of the route.
     pub(super) route: usize,
     /// The target as it is sent.
     pub(super) target: PathAndQuery,
@@ -53,7 +52,6 @@ pub(super) struct BodyRules {
 }
 
 impl BodyRules {
-    /// The error of a longer body.
     pub(super) fn too_large(&self) -> Error {
         let Self { limit, hint, .. } = *self;
         Error::BodyTooLarge { limit, hint }
@@ -86,11 +84,8 @@ pub(super) fn route(
     };
     check_route(settings, route, &action)?;
     let rights = context.identified.get().map(|found| &found.caller.rights);
-    rights::check(
-        rights,
-        [&settings.config.read_only, &route.read_only],
-        &action,
-    )?;
+    let limits = [&settings.config.read_only, &route.read_only];
+    rights::check(rights, limits, &action)?;
     let project_id = settings.credentials.project_id(at, &head.headers)?;
     let of_region = || route.service.as_ref()?.project_id.clone();
     let (slot, rules) = authentication(settings, at, context.length)?;

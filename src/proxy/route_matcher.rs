@@ -35,7 +35,6 @@ struct Prefixes {
 }
 
 impl RouteMatcher {
-    /// A matcher for these routes.
     pub(super) fn new(routes: &[Route]) -> Self {
         let written = routes.iter().map(|route| route.prefix.clone().into_bytes());
         Self {

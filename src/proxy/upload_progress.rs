@@ -50,18 +50,17 @@ impl Upload {
 
     /// Records that more of a streamed body is awaited.
     pub(super) fn wait(&self) {
-        self.paused
-            .set(self.paused.get().or_else(|| Some(Instant::now())));
+        if self.paused.get().is_none() {
+            self.paused.set(Some(Instant::now()));
+        }
     }
 
     /// How long the caller has sent nothing of a streamed body.
     pub(super) fn pause(&self) -> Duration {
-        self.paused
-            .get()
-            .map_or(Duration::ZERO, |since| since.elapsed())
+        let since = self.paused.get();
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Counts bytes received from the caller.
     pub(super) fn receive(&self, bytes: usize) {
         self.paused.set(None);
         self.received.set(self.received.get() + bytes as u64);

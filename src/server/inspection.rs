@@ -40,7 +40,6 @@ pub(super) struct Inspection {
     notes: Option<Notes>,
     /// Used unless the configuration has one.
     generated_token: Token,
-    /// The address of the page was shown.
     is_shown: bool,
     token_file: Option<TokenFile>,
     /// It was on when the configuration was last applied.
@@ -105,7 +104,6 @@ impl Inspection {
         self.publish(&token);
     }
 
-    /// The configured token, or the generated one.
     fn token(&self) -> Token {
         match &self.config.token {
             Some(token) => Token::new(token.clone()),

@@ -169,7 +169,6 @@ impl Server {
         self.inspection.show()
     }
 
-    /// All endpoints, as callers write them.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = String> {
         let sockets = self.listeners.sockets.iter();
         sockets.map(|socket| socket.endpoint(|bound| bound))
@@ -249,8 +248,8 @@ fn settings(
         // Callers authenticate with credentials of their own instead.
         access.token = None;
     }
-    let guard = Guard::new(&access, &listeners.addresses());
-    let guard = guard.with_services(Services::new(config));
+    let mut guard = Guard::new(&access, &listeners.addresses());
+    guard.services = Services::new(config);
     let mut settings = Settings::new(config, guard, RouteCredentials::new(config, sources));
     settings.recorder.clone_from(&inspection.recorder);
     let first = listeners.sockets.first();

@@ -28,7 +28,6 @@ use crate::credentials::{Source, refresh};
 use crate::proxy::Settings;
 use crate::upstream::TlsSettings;
 
-/// A running server.
 pub(super) struct Running {
     server: Server,
     admission: Arc<Admission>,
@@ -203,6 +202,8 @@ async fn tidy(server: Option<Watched<TlsAcceptor>>, client: TlsSettings, setting
         tidy_process();
         server.iter().for_each(Watched::refresh);
         client.refresh();
-        settings.refresh_callers();
+        if let Some(file) = &settings.config.callers.file {
+            file.callers.refresh();
+        }
     }
 }

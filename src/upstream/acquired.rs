@@ -2,10 +2,12 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use super::connection::{
     GatewayBody, GatewayIo, Http1Connection, Http2Connection, SendBody, Upload,
@@ -14,6 +16,9 @@ use super::connector::ConnectTimes;
 use super::pool::Pool;
 use super::tls;
 use crate::error::Error;
+
+/// How long a released connection may take to finish its last exchange.
+const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A connection that was acquired for one request.
 ///
@@ -77,7 +82,7 @@ impl<B: SendBody> Connection<B> {
     /// Returns it to the pool once both sides have finished the exchange, or closes it if it cannot
     /// carry another one. An HTTP/2 stream ends. To be called within a `LocalSet`.
     pub(crate) fn release(self) {
-        let Protocol::Http1(connection, pool) = self.protocol else {
+        let Protocol::Http1(mut connection, pool) = self.protocol else {
             return;
         };
         if connection.sender.is_ready() {
@@ -86,9 +91,9 @@ impl<B: SendBody> Connection<B> {
             // hyper notices a moment after the last byte that it was the last.
             let permit = self.permit;
             tokio::task::spawn_local(async move {
-                let finished = connection.finished().await;
+                let ready = timeout(RELEASE_LIMIT, connection.sender.ready()).await;
                 drop(permit);
-                if let Some(connection) = finished {
+                if let Ok(Ok(())) = ready {
                     pool.put(connection);
                 }
             });

@@ -11,6 +11,7 @@ use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::ProtocolVersion;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -58,10 +59,7 @@ impl Network {
 }
 
 /// Runs a lookup for at most this long.
-pub(super) async fn within<T>(
-    limit: Duration,
-    lookup: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
+async fn within<T>(limit: Duration, lookup: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let found = timeout(limit, lookup).await;
     found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
@@ -69,11 +67,9 @@ pub(super) async fn within<T>(
 /// How long each step of connecting took; `None` for a step that was not needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnectTimes {
-    /// The name lookup.
     pub(crate) dns: Option<Duration>,
     /// The TCP connection, and the tunnel through an egress proxy.
     pub(crate) tcp: Option<Duration>,
-    /// The TLS handshake.
     pub(crate) tls: Option<Duration>,
 }
 
@@ -85,11 +81,10 @@ pub(super) type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 pub(super) struct Origin {
     /// Without a path.
     url: UpstreamUrl,
-    pub(super) server_name: ServerName<'static>,
+    server_name: ServerName<'static>,
 }
 
 impl Origin {
-    /// The origin of a URL.
     pub(super) fn new(url: &UpstreamUrl) -> Self {
         let server_name = ServerName::try_from(url.host.clone());
         let server_name = server_name.expect("a certificate can be for the host of a URL");
@@ -134,7 +129,7 @@ impl Origin {
     }
 
     /// Connects over TCP to one of these addresses, and through the egress proxy if there is one.
-    pub(super) async fn connect_tcp(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+    async fn connect_tcp(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
         let tcp = happy_eyeballs::connect(addresses).await;
         match &self.url.egress {
             None => tcp.map_err(Error::UpstreamUnreachable),
@@ -147,7 +142,7 @@ impl Origin {
     }
 
     /// The error for a first hop whose name was not found.
-    pub(super) fn unresolved(&self, error: io::Error) -> Error {
+    fn unresolved(&self, error: io::Error) -> Error {
         match &self.url.egress {
             None => Error::Dns(error),
             Some(_) => Error::EgressUnreachable(error),
@@ -162,15 +157,68 @@ impl Origin {
         }
     }
 
-    /// True if the origin is reached over TLS.
     pub(super) fn is_secure(&self) -> bool {
         self.url.scheme == Scheme::Https
     }
 }
 
+/// A probe of one upstream, for `check`, which reports each step of connecting.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    origin: Origin,
+    network: Network,
+    limit: Duration,
+}
+
+impl Probe {
+    /// A probe of the upstream of a route, of which each step may take `limit`.
+    pub(crate) fn new(network: Network, route: &Route, limit: Duration) -> Self {
+        Self {
+            origin: Origin::new(&route.upstream),
+            network,
+            limit,
+        }
+    }
+
+    /// The host that is looked up and connected to: the upstream's, or that of the network's proxy.
+    pub(crate) fn host(&self) -> &str {
+        self.origin.first_hop().0
+    }
+
+    pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
+        let (host, port) = self.origin.first_hop();
+        let lookup = self.network.resolver.addresses(host, port);
+        let found = within(self.limit, lookup).await;
+        found.map_err(|error| self.origin.unresolved(error))
+    }
+
+    /// Connects to one of these addresses, and through the network's proxy if there is one.
+    pub(crate) async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+        let connecting = self.origin.connect_tcp(addresses);
+        let connected = timeout(self.limit, connecting).await;
+        connected.map_err(|_| Error::ConnectTimeout)?
+    }
+
+    /// Performs the TLS handshake and returns the version, like `TLS 1.3`; `None` for plain HTTP.
+    pub(crate) async fn secure(&self, tcp: TcpStream) -> Result<Option<&'static str>, Error> {
+        if !self.origin.is_secure() {
+            return Ok(None);
+        }
+        let name = self.origin.server_name.clone();
+        let connecting = self.network.tls.connect(name, false, tcp);
+        let connected = timeout(self.limit, connecting).await;
+        let stream = connected.map_err(|_| Error::ConnectTimeout)??;
+        Ok(Some(match stream.get_ref().1.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS",
+        }))
+    }
+}
+
 /// Asks the egress proxy at the other end of `tcp` for a tunnel to a host. The result is used like a
 /// direct connection.
-pub(super) async fn tunnel(
+async fn tunnel(
     tcp: TcpStream,
     proxy: &EgressProxy,
     host: &str,
@@ -181,7 +229,15 @@ pub(super) async fn tunnel(
     let handshake = builder.handshake(TokioIo::new(tcp)).await;
     let (mut sender, connection) = handshake.map_err(unusable)?;
     let _task = AbortOnDropHandle::new(tokio::spawn(connection.with_upgrades()));
-    let request = connect_request(proxy, host, port).map_err(unusable)?;
+    let authority = match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    };
+    let mut request = Request::connect(&authority).header(HOST, &authority);
+    if let Some(authorization) = &proxy.authorization {
+        request = request.header(PROXY_AUTHORIZATION, authorization);
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(unusable)?;
     let answer = sender.send_request(request).await.map_err(unusable)?;
     if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
         return Err(Error::EgressPassword);
@@ -201,20 +257,4 @@ pub(super) async fn tunnel(
 /// The error for an egress proxy that does not behave like one.
 fn unusable(cause: impl Into<Cause>) -> Error {
     Error::EgressUnreachable(io::Error::other(cause))
-}
-
-fn connect_request(
-    proxy: &EgressProxy,
-    host: &str,
-    port: u16,
-) -> Result<Request<Empty<Bytes>>, http::Error> {
-    let authority = match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
-    };
-    let mut request = Request::connect(&authority).header(HOST, &authority);
-    if let Some(authorization) = &proxy.authorization {
-        request = request.header(PROXY_AUTHORIZATION, authorization);
-    }
-    request.body(Empty::new())
 }

@@ -21,7 +21,6 @@ mod connector;
 mod happy_eyeballs;
 mod oneshot;
 mod pool;
-mod probe;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -36,20 +35,19 @@ use http::uri::Authority;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::either::Either;
 
-use crate::config::{PoolConfig, Route};
+use crate::config::{Config, PoolConfig, Route};
 use crate::error::Error;
 pub(crate) use acquired::Connection;
 use acquired::Protocol;
 pub(crate) use connection::GatewayBody;
 pub use connection::SendBody;
 use connection::{Http1Connection, Http2Connection, Http2Origin, Http2Support, OFFER_AGAIN_AFTER};
-pub(crate) use connector::ConnectTimes;
 pub use connector::Network;
 use connector::Origin;
+pub(crate) use connector::{ConnectTimes, Probe};
 pub use oneshot::OneshotError;
 use pool::Pool;
 pub(crate) use pool::PoolStats;
-pub(crate) use probe::Probe;
 use resolve::Lookup;
 pub use resolve::Resolver;
 use tls::HTTP2;
@@ -114,20 +112,14 @@ pub(crate) enum Mode {
 
 impl<B: SendBody> Upstream<B> {
     /// The upstream of one of `workers` workers, without origins.
-    pub(crate) fn new(
-        network: Network,
-        pool: &PoolConfig,
-        connect_timeout: Duration,
-        max_answer_head: usize,
-        workers: usize,
-    ) -> Self {
-        let mut pool = pool.clone();
+    pub(crate) fn new(network: Network, config: &Config, workers: usize) -> Self {
+        let mut pool = config.pool.clone();
         pool.connections = pool.connections.div_ceil(workers);
         let config = UpstreamConfig {
             network,
             pool,
-            connect_timeout,
-            max_answer_head,
+            connect_timeout: config.timeouts.connect,
+            max_answer_head: config.limits.answer_header,
         };
         let targets = Vec::new();
         Self { config, targets }
@@ -162,7 +154,6 @@ impl<B: SendBody> Upstream<B> {
         self.config == other.config && ours.eq(theirs)
     }
 
-    /// How its connections are made.
     pub(crate) fn network(&self) -> &Network {
         &self.config.network
     }

@@ -60,34 +60,28 @@ impl Network {
         request: Request<Bytes>,
         limit: Duration,
     ) -> Result<Response<SecretBox<Vec<u8>>>, OneshotError> {
-        let answered = timeout(limit, self.exchange(endpoint, request, limit)).await;
-        answered.unwrap_or(Err(OneshotError::Silent))
-    }
-
-    async fn exchange(
-        &self,
-        endpoint: &UpstreamUrl,
-        request: Request<Bytes>,
-        limit: Duration,
-    ) -> Result<Response<SecretBox<Vec<u8>>>, OneshotError> {
-        let origin = Origin::new(endpoint);
-        let (host, port) = origin.first_hop();
-        let addresses = self.resolver.addresses(host, port);
-        let (transport, _) = origin.connect(self, addresses, false, limit).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(transport)).await?;
-        let _task = AbortOnDropHandle::new(tokio::spawn(connection));
-        let answer = sender.send_request(addressed(endpoint, request)).await?;
-        let (head, mut body) = answer.into_parts();
-        let mut read = SecretBox::new(Box::new(Vec::with_capacity(MAX_ANSWER)));
-        while let Some(frame) = body.frame().await {
-            let piece = frame?.into_data().unwrap_or_default();
-            // It never grows, so that no copy is left behind.
-            if read.expose_secret().len() + piece.len() > MAX_ANSWER {
-                return Err(OneshotError::TooLong);
+        let exchange = async {
+            let origin = Origin::new(endpoint);
+            let (host, port) = origin.first_hop();
+            let addresses = self.resolver.addresses(host, port);
+            let (transport, _) = origin.connect(self, addresses, false, limit).await?;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(transport)).await?;
+            let _task = AbortOnDropHandle::new(tokio::spawn(connection));
+            let answer = sender.send_request(addressed(endpoint, request)).await?;
+            let (head, mut body) = answer.into_parts();
+            let mut read = SecretBox::new(Box::new(Vec::with_capacity(MAX_ANSWER)));
+            while let Some(frame) = body.frame().await {
+                let piece = frame?.into_data().unwrap_or_default();
+                // It never grows, so that no copy is left behind.
+                if read.expose_secret().len() + piece.len() > MAX_ANSWER {
+                    return Err(OneshotError::TooLong);
+                }
+                read.expose_secret_mut().extend_from_slice(&piece);
             }
-            read.expose_secret_mut().extend_from_slice(&piece);
-        }
-        Ok(Response::from_parts(head, read))
+            Ok(Response::from_parts(head, read))
+        };
+        let answered = timeout(limit, exchange).await;
+        answered.unwrap_or(Err(OneshotError::Silent))
     }
 }
 

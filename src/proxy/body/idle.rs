@@ -17,7 +17,6 @@ pub(in crate::proxy) struct IdleTimer {
 }
 
 impl IdleTimer {
-    /// A stopped timer.
     pub(in crate::proxy) fn new(limit: Duration) -> Self {
         Self {
             limit,

@@ -50,10 +50,10 @@ impl ReplyBody {
     pub(super) fn size_hint(&self) -> SizeHint {
         let ahead = self.ahead.iter().flatten().filter_map(Frame::data_ref);
         let ahead: u64 = ahead.map(|data| data.len() as u64).sum();
-        let rest = self
-            .rest
-            .as_ref()
-            .map_or(Some(0), |rest| rest.size_hint().exact());
-        rest.map_or_else(SizeHint::new, |rest| SizeHint::with_exact(ahead + rest))
+        let rest = self.rest.as_ref().map(|rest| rest.size_hint().exact());
+        match rest.unwrap_or(Some(0)) {
+            Some(rest) => SizeHint::with_exact(ahead + rest),
+            None => SizeHint::new(),
+        }
     }
 }

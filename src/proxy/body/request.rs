@@ -28,10 +28,9 @@ pub(in crate::proxy) enum PreparedBody {
 impl PreparedBody {
     /// The body for the next attempt; `None` if it was streamed before and is gone.
     pub(in crate::proxy) fn take(&mut self, context: &Rc<RequestContext>) -> Option<RequestBody> {
+        let length = self.length().unwrap_or_default();
         let kind = match self {
-            Self::Held(body) => {
-                Kind::Held(body.clone(), 0, body.as_ref().map_or(0, |body| body.length))
-            }
+            Self::Held(body) => Kind::Held(body.clone(), 0, length),
             Self::Streamed { body, .. } => Kind::Streamed(body.take()?),
         };
         Some(RequestBody {
@@ -54,7 +53,6 @@ impl PreparedBody {
         }
     }
 
-    /// Its hash, if it is held.
     pub(in crate::proxy) fn hash(&self, algorithm: Algorithm<'_>) -> Option<PayloadHash> {
         let mut hasher = PayloadHasher::new(algorithm);
         let Self::Held(body) = self else { return None };
@@ -76,7 +74,6 @@ impl PreparedBody {
 #[derive(Debug)]
 pub struct RequestBody {
     kind: Kind,
-    /// The number of the attempt.
     attempt: u32,
     context: Rc<RequestContext>,
 }

@@ -33,7 +33,6 @@ pub struct ResponseBody(Kind);
 enum Kind {
     /// A response of the proxy itself, and the context of its request, if that is counted.
     Whole(Option<Bytes>, Option<Rc<RequestContext>>),
-    /// A response of the gateway.
     Relayed(Box<RelayedBody>),
 }
 
@@ -207,7 +206,13 @@ impl Drop for RelayedBody {
             return;
         }
         if !self.is_read {
-            return self.context.ended_early();
+            let is_cut_off = self.context.metrics.is_cut_off();
+            let end = if is_cut_off {
+                ResponseEnd::CutOff
+            } else {
+                ResponseEnd::CallerGone
+            };
+            return self.context.ended(end);
         }
         // hyper drops a body once it has passed on the last byte. The rest of the request may still be
         // on its way, so the connection is kept for that.

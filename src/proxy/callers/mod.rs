@@ -80,12 +80,10 @@ impl CallerGate {
                 self.callers.find(|caller| caller.capability == token)
             }
             CallerCredential::Signature(authorization) => {
-                let is_empty = context.length == Some(0);
-                let signer;
-                (signer, is_proven, needs_body) =
-                    self.by_signature(&authorization, head, is_empty)?;
+                let signed = self.by_signature(&authorization, head, context.length == Some(0))?;
+                (is_proven, needs_body) = (signed.1, signed.2);
                 signature = Some(authorization);
-                Some(signer)
+                Some(signed.0)
             }
         };
         let caller = caller.ok_or(Error::CallerRequired)?;

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::{HeaderValue, Method, Version, request};
+use http::{HeaderValue, Method, Version, request, response};
 use tokio::time::Instant;
 
 use crate::inspect::capture::Capture;
@@ -212,14 +212,10 @@ impl RequestContext {
     }
 
     /// Records the response that is passed on.
-    pub(in crate::proxy) fn relayed(
-        &self,
-        status: u16,
-        gateway_refused: bool,
-        gateway_id: Option<&[u8]>,
-    ) {
-        if let (Some(record), Some(id)) = (&self.record, gateway_id) {
-            record.gateway_request_id(id);
+    pub(in crate::proxy) fn relayed(&self, head: &response::Parts, gateway_refused: bool) {
+        let (status, id) = (head.status.as_u16(), head.headers.get("x-request-id"));
+        if let (Some(record), Some(id)) = (&self.record, id) {
+            record.gateway_request_id(id.as_bytes());
         }
         self.answered(status, Outcome::relayed(status, gateway_refused));
     }
@@ -250,15 +246,6 @@ impl RequestContext {
     pub(in crate::proxy) fn ended(&self, end: ResponseEnd) {
         self.end.set(Some(end));
         self.times.borrow_mut().last_byte = Some(self.head_read.elapsed());
-    }
-
-    /// Records that the response was dropped before its end.
-    pub(in crate::proxy) fn ended_early(&self) {
-        self.ended(if self.metrics.is_cut_off() {
-            ResponseEnd::CutOff
-        } else {
-            ResponseEnd::CallerGone
-        });
     }
 }
 

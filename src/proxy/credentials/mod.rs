@@ -36,7 +36,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 pub struct RouteCredentials {
     slots: Vec<SlotState>,
     pub(super) routes: Vec<RouteSlots>,
-    breakers: Arc<KeyBreakers>,
+    pub(super) breakers: Arc<KeyBreakers>,
     /// Warns once of a caller without a project id.
     warning: Once,
 }
@@ -89,11 +89,6 @@ impl RouteCredentials {
             breakers: Arc::default(),
             warning: Once::new(),
         }
-    }
-
-    /// Takes over the key breakers of the credentials that were used before.
-    pub fn remember(&mut self, before: &Self) {
-        self.breakers = Arc::clone(&before.breakers);
     }
 
     /// The project id of a caller, if the route takes it.

@@ -59,7 +59,7 @@ async fn a_key_keeps_its_breaker_in_all_workers_and_another_key_or_secret_has_it
     let second = CredentialsView::new(&first.credentials);
     let (mut reloaded, _slot) = view(key("ONE", "secret", None));
     let credentials = Arc::get_mut(&mut reloaded.credentials).unwrap();
-    credentials.remember(&first.credentials);
+    credentials.breakers = Arc::clone(&first.credentials.breakers);
     let current = first.current(SLOT).unwrap();
     let permit = current.permit().await.unwrap().unwrap();
     permit.settle(SignatureOutcome::Locked);

@@ -80,11 +80,8 @@ pub(super) fn is_loopback(name: &str) -> bool {
 }
 
 fn address(name: &str) -> Option<IpAddr> {
-    let in_brackets = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
-    match in_brackets {
-        Some(address) => address.parse().ok().map(IpAddr::V6),
+    match name.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
         None => name.parse().ok().map(IpAddr::V4),
     }
 }

@@ -113,7 +113,7 @@ pub struct Guard {
     /// Names of the proxy: no port, IPv6 addresses in brackets.
     hosts: Vec<String>,
     /// The services that have names too, like `vpc.cn-north-4.localhost`.
-    pub(super) services: Services,
+    pub(crate) services: Services,
     access: Access,
     /// True if the listener is bound to `0.0.0.0` or `[::]`.
     is_any_address: bool,
@@ -137,12 +137,6 @@ impl Guard {
             access: access.clone(),
             is_any_address: addresses.any(|ip| ip.is_unspecified()),
         }
-    }
-
-    /// A guard that admits the names of these services too.
-    #[must_use]
-    pub fn with_services(self, services: Services) -> Self {
-        Self { services, ..self }
     }
 
     /// Checks whether a request is served.

@@ -30,15 +30,8 @@ use crate::upstream::{Connection, Mode, Reuse};
 /// that expire while it waits.
 const MAX_ROUNDS: usize = 8;
 
-/// Sends a request, with retries, and returns the response.
-///
-/// # Errors
-///
-/// Any of the upstream's errors, and the caller's if its body ends early.
-///
-/// # Cancel safety
-///
-/// Dropping the future closes the connection that the request was sent over.
+/// Sends a request, with retries, and returns the response. Dropping the future closes the connection
+/// that the request was sent over.
 pub(super) async fn send(
     pipeline: &Pipeline,
     prepared: &mut Prepared,

@@ -94,7 +94,7 @@ impl Settings {
         }
         let credentials =
             Arc::get_mut(&mut self.credentials).expect("no worker has these settings yet");
-        credentials.remember(&before.credentials);
+        credentials.breakers = Arc::clone(&before.credentials.breakers);
         for (route, state) in self.config.routes.iter().zip(&mut self.route_states) {
             state.label = self.metrics.route_label(&route.prefix);
             let known = before.config.routes.iter().zip(&before.route_states);
@@ -111,16 +111,8 @@ impl Settings {
         self
     }
 
-    /// The route with this index.
     pub(super) fn route(&self, at: usize) -> &Route {
         &self.config.routes[at]
-    }
-
-    /// Reads the file of callers again if it has changed.
-    pub fn refresh_callers(&self) {
-        if let Some(file) = &self.config.callers.file {
-            file.callers.refresh();
-        }
     }
 
     /// `timeouts.response` of a route.

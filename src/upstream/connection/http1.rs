@@ -30,9 +30,6 @@ use crate::upstream::connector::Transport;
 /// The least that hyper may buffer in each direction, in bytes. Less makes uploads slower.
 const MIN_BUFFER: usize = 128 * 1024;
 
-/// How long a released connection may take to finish its last exchange.
-const RELEASE_LIMIT: Duration = Duration::from_secs(1);
-
 /// How long hyper may take to give back the stream after a 101.
 const UPGRADE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -66,7 +63,6 @@ impl<B: SendBody> Http1Connection<B> {
         })
     }
 
-    /// Sends a request and receives the head of its response.
     pub(crate) async fn send(
         &mut self,
         request: Request<B>,
@@ -108,12 +104,6 @@ impl<B: SendBody> Http1Connection<B> {
         }
     }
 
-    /// Waits until the exchange is over; `None` if the connection cannot carry another one.
-    pub(crate) async fn finished(mut self) -> Option<Self> {
-        let ready = timeout(RELEASE_LIMIT, self.sender.ready()).await;
-        matches!(ready, Ok(Ok(()))).then_some(self)
-    }
-
     /// The stream after a 101, and what was read of it already.
     pub(crate) async fn into_stream(self) -> io::Result<(GatewayIo, Bytes)> {
         let closed = || io::Error::from(io::ErrorKind::UnexpectedEof);
@@ -129,11 +119,13 @@ async fn connection_task<B: SendBody>(
 ) -> Option<(GatewayIo, Bytes)> {
     let outcome = connection.without_shutdown().await;
     state.ended.set(Some(Instant::now()));
-    let parts = outcome
-        .inspect_err(|error| tracing::debug!(%error, "a connection to the gateway has ended"));
-    parts
-        .ok()
-        .map(|parts| (parts.io.into_inner(), parts.read_buf))
+    match outcome {
+        Ok(parts) => Some((parts.io.into_inner(), parts.read_buf)),
+        Err(error) => {
+            tracing::debug!(%error, "a connection to the gateway has ended");
+            None
+        }
+    }
 }
 
 /// Notifies when a request gets more interim responses than it may.

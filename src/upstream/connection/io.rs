@@ -38,19 +38,6 @@ pub(crate) struct ConnectionState {
 }
 
 impl ConnectionState {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            opened: now,
-            idle_since: Cell::new(now),
-            ended: Cell::default(),
-            has_answered: Cell::default(),
-            traffic: Cell::default(),
-            is_write_blocked: Cell::default(),
-            waiter: RefCell::default(),
-        }
-    }
-
     /// If a request that gets no response may be sent again. A connection that has carried
     /// responses was most likely closed for being idle, and then the gateway has not read the
     /// request.
@@ -106,7 +93,16 @@ struct Inner {
 
 impl GatewayIo {
     pub(super) fn new(transport: Transport, coalesces: bool) -> (Self, Rc<ConnectionState>) {
-        let state = Rc::new(ConnectionState::new());
+        let now = Instant::now();
+        let state = Rc::new(ConnectionState {
+            opened: now,
+            idle_since: Cell::new(now),
+            ended: Cell::default(),
+            has_answered: Cell::default(),
+            traffic: Cell::default(),
+            is_write_blocked: Cell::default(),
+            waiter: RefCell::default(),
+        });
         let capacity = if coalesces { MAX_COALESCED } else { 0 };
         let inner = Inner {
             writer: BufWriter::with_capacity(capacity, transport),
