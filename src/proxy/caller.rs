@@ -15,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::guard::ListenerKind;
 use crate::config::{ListenRules, Surrogate};
-use crate::error::Error;
 use crate::inspect::program::Replay;
 
 /// A byte stream in both directions.
@@ -93,33 +92,4 @@ pub(super) struct Identified {
     pub(super) needs_body: bool,
     /// False if the caller signed, and its signature does not cover the body.
     pub(super) body_signed: Cell<bool>,
-}
-
-/// Bytes that are not a request. The server answers them without a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BareAnswer {
-    /// The head is not HTTP, or its target has bytes that are not allowed.
-    BadRequest,
-    /// The head is too large, or has too many fields.
-    HeaderTooLarge,
-    /// The target is longer than hyper takes (64 KiB).
-    TargetTooLong,
-    /// A TLS handshake on a port for plain HTTP.
-    TlsOnPlainPort,
-}
-
-impl BareAnswer {
-    pub(crate) fn error(self) -> Error {
-        match self {
-            Self::BadRequest => Error::BadRequest(
-                "its request line, a header or its length is not valid HTTP/1.1\n\
-                 hint: percent-encode the target, `\"` as `%22`, and write headers as `Name: value`",
-            ),
-            Self::HeaderTooLarge => Error::HeaderTooLarge,
-            Self::TargetTooLong => Error::TargetTooLong,
-            Self::TlsOnPlainPort => Error::BadRequest(
-                "this is TLS, and plain HTTP is spoken here\nhint: write `http://` instead of `https://`",
-            ),
-        }
-    }
 }

@@ -72,11 +72,12 @@ use tokio::task::spawn_local;
 use tower::Service;
 
 use crate::clock::{Clock, parse_http_date};
+use crate::error::Error;
 use crate::gateway::GatewayClock;
 use crate::telemetry::metrics::WorkerMetrics;
 use crate::upstream::{Network, Upstream};
 pub use body::{RequestBody, ResponseBody};
-pub use caller::{BareAnswer, CallerConnection};
+pub use caller::CallerConnection;
 use capture::Recording;
 use context::RequestContext;
 use credentials::CredentialsView;
@@ -161,10 +162,10 @@ impl Pipeline {
     /// Counts and logs bytes that hyper could not parse as a request; returns the complete HTTP/1.1
     /// response to them.
     #[must_use]
-    pub fn bare_answer(&self, answer: BareAnswer) -> Bytes {
+    pub fn bare_answer(&self, error: &Error) -> Bytes {
         let caller = CallerConnection::new(ListenerKind::Tcp, Default::default());
         let context = RequestContext::begin(Rc::clone(&self.metrics), caller.into(), None, None);
-        serialize(respond::failed(&context, &answer.error()))
+        serialize(respond::failed(&context, error))
     }
 
     /// Counts requests without a response as cut off, when the process ends.

@@ -50,9 +50,7 @@ use crate::config::{ActivatedSocket, Config, ListenRules};
 use crate::error::Error;
 use crate::inspect::{self, ApiBody, Inspector};
 use crate::proxy::guard::{Guard, Purpose, names_loopback};
-use crate::proxy::{
-    BareAnswer, CallerConnection, ResponseBody, Settings, own_headers, refused, serialize,
-};
+use crate::proxy::{CallerConnection, ResponseBody, Settings, own_headers, refused, serialize};
 use crate::telemetry::metrics;
 
 /// Connections that are served at once.
@@ -95,7 +93,7 @@ pub(super) async fn serve(
     shutdown: &Shutdown,
 ) -> io::Result<Infallible> {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let bare_answers = Rc::new(|answer: BareAnswer| serialize(refused("", &answer.error())));
+    let bare_answers = Rc::new(|error: &Error| serialize(refused("", error)));
     let registry = Registry::new(LIMITS, Arc::clone(&permits), bare_answers, true);
     let (worker, mut commands) = WorkerHandle::new();
     let admission = Admission::new(vec![worker], permits);

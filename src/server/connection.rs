@@ -24,11 +24,12 @@ use tower::Service;
 
 use super::accept::{Accepted, Connected, ConnectionPermit};
 use super::handshake::{Opened, Protocol, Transport, open};
-use super::io::CallerIo;
+use super::io::{CallerIo, NOT_HTTP};
 use super::linger::{AFTER_REFUSAL, COMPLETE, LingerLimits, UNREAD_BODY, linger};
 use super::registry::{CloseReason, ConnectionState, Phase, Registry};
 use super::requests::{BoxError, InFlight, call};
-use crate::proxy::{BareAnswer, CallerConnection};
+use crate::error::Error;
+use crate::proxy::CallerConnection;
 
 /// How many bytes of a body hyper reads ahead at most. A connection may hold two such pieces. Twice
 /// as much makes streamed uploads 3 % faster.
@@ -161,13 +162,14 @@ impl Driver {
     /// Answers bytes that hyper could not parse, in its place.
     async fn refuse(self, error: &hyper::Error) {
         let held_back = self.io.bare_answer();
-        let by_error = match error.is_parse_too_large() {
-            true => BareAnswer::HeaderTooLarge,
-            false => BareAnswer::BadRequest,
-        };
-        let answer = (self.state.registry.bare_answers)(held_back.unwrap_or(by_error));
+        let is_held_back = held_back.is_some();
+        let error = held_back.unwrap_or(match error.is_parse_too_large() {
+            true => Error::HeaderTooLarge,
+            false => NOT_HTTP,
+        });
+        let answer = (self.state.registry.bare_answers)(&error);
         // If nothing was held back, hyper has written its own response, or cannot write.
-        let unwritten = if held_back.is_some() { &*answer } else { b"" };
+        let unwritten = if is_held_back { &*answer } else { b"" };
         if let Some(stream) = self.io.into_stream() {
             // Where the next request would begin is not known.
             write_last(stream, unwritten, UNREAD_BODY, &self.state).await;
@@ -264,7 +266,10 @@ async fn refuse_tls(stream: Box<dyn Transport>, state: &ConnectionState) {
     tracing::info!(
         "a caller speaks TLS to a plain HTTP address; use http://, or add an https:// address to listen"
     );
-    let answer = (state.registry.bare_answers)(BareAnswer::TlsOnPlainPort);
+    let error = Error::BadRequest(
+        "this is TLS, and plain HTTP is spoken here\nhint: write `http://` instead of `https://`",
+    );
+    let answer = (state.registry.bare_answers)(&error);
     write_last(stream, &answer, COMPLETE, state).await;
 }
 

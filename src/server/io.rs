@@ -21,10 +21,16 @@ use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
 use super::handshake::Transport;
 use super::registry::{ConnectionState, Phase};
-use crate::proxy::BareAnswer;
+use crate::error::Error;
 
 /// How many bytes of HTTP/2 frames are buffered at most: one TLS record.
 const MAX_COALESCED: usize = 16 * 1024;
+
+/// Bytes that hyper does not take for a request.
+pub(super) const NOT_HTTP: Error = Error::BadRequest(
+    "its request line, a header or its length is not valid HTTP/1.1\n\
+     hint: percent-encode the target, `\"` as `%22`, and write headers as `Name: value`",
+);
 
 /// The stream of one connection, shared by hyper and the task that drives it.
 #[derive(Clone)]
@@ -37,7 +43,7 @@ struct Inner {
     sniffed: Bytes,
     state: Rc<ConnectionState>,
     /// The response of hyper's own that was held back.
-    bare_answer: Option<BareAnswer>,
+    bare_answer: Option<Error>,
     is_reset_on_close: bool,
     is_at_end: bool,
 }
@@ -82,8 +88,8 @@ impl CallerIo {
     }
 
     /// The response of hyper's own that was held back.
-    pub(super) fn bare_answer(&self) -> Option<BareAnswer> {
-        self.0.borrow().bare_answer
+    pub(super) fn bare_answer(&self) -> Option<Error> {
+        self.0.borrow_mut().bare_answer.take()
     }
 
     /// Makes closing reset the connection.
@@ -125,9 +131,9 @@ impl Inner {
         }
         let bytes = bytes.iter().find(|bytes| !bytes.is_empty())?;
         self.bare_answer = Some(match bytes.strip_prefix(b"HTTP/1.")?.get(2..5)? {
-            b"400" => BareAnswer::BadRequest,
-            b"414" => BareAnswer::TargetTooLong,
-            b"431" => BareAnswer::HeaderTooLarge,
+            b"400" => NOT_HTTP,
+            b"414" => Error::TargetTooLong,
+            b"431" => Error::HeaderTooLarge,
             _ => return None,
         });
         Some(bytes.len())

@@ -32,7 +32,6 @@ mod supervisor;
 mod tests;
 mod tls;
 mod unix;
-mod watchdog;
 mod worker;
 
 use std::net::SocketAddr;

@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::accept::{Admission, Command, Listening, accept};
 use super::registry::Shutdown;
-use super::watchdog::Heartbeats;
+use super::supervisor::Heartbeats;
 use super::worker::{TIDY_INTERVAL, Worker, tidy_process};
 use super::{DrainOutcome, NewConfig, Server, SetupError, settings};
 use crate::config::{Limits, ListenRules, Watched};

@@ -28,7 +28,8 @@ use tokio_util::task::TaskTracker;
 use super::accept::{Command, WorkerHandle};
 use super::connection;
 use super::registry::{ConnectionLimits, Registry, Shutdown};
-use super::watchdog::Heartbeats;
+use super::supervisor::Heartbeats;
+use crate::error::Error;
 use crate::proxy::{self, Current, Pipeline, Settings};
 use crate::upstream::Network;
 
@@ -77,7 +78,7 @@ impl Worker {
         let pipeline = Pipeline::new(settings, self.network.clone(), self.count, None);
         let current = Rc::new(Current::new(Rc::new(pipeline)));
         let answering = Rc::clone(&current);
-        let bare_answers = Rc::new(move |answer| answering.borrow().bare_answer(answer));
+        let bare_answers = Rc::new(move |error: &Error| answering.borrow().bare_answer(error));
         let registry = Registry::new(limits, Arc::clone(&self.permits), bare_answers, false);
         spawn_local(Arc::clone(&self.heartbeats).answer(number));
         spawn_local(tidy_thread());

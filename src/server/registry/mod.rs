@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::Connected;
-use crate::proxy::{BareAnswer, CallerConnection};
+use crate::error::Error;
+use crate::proxy::CallerConnection;
 use state::FIRST_REQUEST;
 pub(super) use state::{CloseReason, ConnectionLimits, ConnectionState, Phase};
 
@@ -36,7 +37,7 @@ pub(super) struct Shutdown {
 
 /// Makes, counts and logs the response where no service can be called: a whole HTTP/1.1 response
 /// with `Connection: close`. It is called once for each such response.
-pub(super) type BareAnswers = Rc<dyn Fn(BareAnswer) -> Bytes>;
+pub(super) type BareAnswers = Rc<dyn Fn(&Error) -> Bytes>;
 
 /// All connections of one worker, and what they share.
 pub(super) struct Registry {
