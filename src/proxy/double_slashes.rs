@@ -20,8 +20,6 @@ use tokio::time::Instant;
 use super::key_breaker::KeyBreaker;
 use crate::lock::lock;
 
-use crate::lock::lock;
-
 /// How long a reading is remembered.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 

@@ -25,7 +25,6 @@ use super::accept::{Accepted, ConnectionPermit};
 use super::connection;
 use super::registry::{ConnectionLimits, Registry, Shutdown};
 use crate::config::ListenRules;
-use crate::error::Error;
 use crate::proxy::CallerConnection;
 
 const LIMITS: ConnectionLimits = ConnectionLimits {
@@ -58,7 +57,7 @@ impl Worker {
 
     fn with_permits(permits: usize) -> Self {
         let permits = Arc::new(Semaphore::new(permits));
-        let answer = |_: &Error| Bytes::from_static(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        let answer = |_: &_| Bytes::from_static(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         let registry = Registry::new(LIMITS, Arc::clone(&permits), Rc::new(answer), false);
         spawn_local(Rc::clone(&registry).watch(Shutdown::default()));
         Self { registry, permits }
