@@ -64,6 +64,7 @@ impl CallerConnection {
         self.replay?.original
     }
 
+    /// Counts a request that the guard refused.
     pub(crate) fn refused(&self) {
         self.refusals.set(self.refusals.get() + 1);
     }
@@ -81,6 +82,7 @@ impl fmt::Debug for CallerConnection {
 /// The caller of a request, where callers are known.
 pub(super) struct Identified {
     pub(super) caller: Arc<Surrogate>,
+    /// Its label in the metrics.
     pub(super) label: &'static str,
     /// The beginning of the path that the caller used, like `/~<digits>`.
     pub(super) capability: Option<SecretString>,

@@ -185,6 +185,7 @@ pub(crate) fn own_headers(headers: &mut HeaderMap, content_type: &'static str) {
     headers.insert(DATE, date());
 }
 
+/// The value of `Date` now.
 pub(super) fn date() -> HeaderValue {
     HeaderValue::try_from(clock::http_date()).expect("a date is a header value")
 }

@@ -25,6 +25,7 @@ const MAX_REQUEST_LINE: usize = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Routed {
     pub(super) head: request::Parts,
+    /// Index of the route.
     pub(super) route: usize,
     /// The target as it is sent.
     pub(super) target: PathAndQuery,
@@ -52,6 +53,7 @@ pub(super) struct BodyRules {
 }
 
 impl BodyRules {
+    /// The error of a longer body.
     pub(super) fn too_large(&self) -> Error {
         let Self { limit, hint, .. } = *self;
         Error::BodyTooLarge { limit, hint }

@@ -35,6 +35,7 @@ struct Prefixes {
 }
 
 impl RouteMatcher {
+    /// A matcher for these routes.
     pub(super) fn new(routes: &[Route]) -> Self {
         let written = routes.iter().map(|route| route.prefix.clone().into_bytes());
         Self {

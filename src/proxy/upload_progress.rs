@@ -61,6 +61,7 @@ impl Upload {
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
+    /// Counts bytes received from the caller.
     pub(super) fn receive(&self, bytes: usize) {
         self.paused.set(None);
         self.received.set(self.received.get() + bytes as u64);

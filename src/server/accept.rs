@@ -40,6 +40,7 @@ const EVICTION_PAUSE: Duration = Duration::from_millis(10);
 /// A connection that was accepted, and the rules of its listener.
 pub(super) type Connected = (Accepted, ListenRules);
 
+/// The stream of a connection that was accepted.
 pub(super) enum Accepted {
     Tcp(std::net::TcpStream, Option<TlsAcceptor>),
     Unix(std::os::unix::net::UnixStream),
@@ -50,6 +51,7 @@ pub(super) enum Accepted {
 }
 
 impl Accepted {
+    /// The kind of listener that the caller reached.
     pub(super) fn listener(&self) -> ListenerKind {
         match self {
             Self::Tcp(_, None) => ListenerKind::Tcp,
@@ -83,6 +85,7 @@ impl Accepted {
     }
 }
 
+/// A socket that connections are accepted from.
 pub(super) enum Listening {
     Tcp(tokio::net::TcpListener, Option<Watched<TlsAcceptor>>),
     Unix(tokio::net::UnixListener, Arc<SocketAccess>),
@@ -118,11 +121,13 @@ impl Listening {
 /// The permit of a connection, and its share in the load of its worker.
 pub(super) type ConnectionPermit = (OwnedSemaphorePermit, Arc<()>);
 
+/// What a worker is told to do.
 pub(super) enum Command {
     /// Serve a connection. The permit is held until it ends.
     Serve(Connected, ConnectionPermit),
     /// Close the connection that has been idle longest, if there is one.
     CloseOldestIdle,
+    /// Use these settings from now on.
     Reload(Arc<Settings>, Network),
 }
 

@@ -68,6 +68,7 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// The path that stops the proxy.
 const QUIT: &str = "/quitquitquit";
 
 /// The response there unless `admin_quit` is set.

@@ -40,6 +40,7 @@ pub(super) struct Inspection {
     notes: Option<Notes>,
     /// Used unless the configuration has one.
     generated_token: Token,
+    /// The address of the page was shown.
     is_shown: bool,
     token_file: Option<TokenFile>,
     /// It was on when the configuration was last applied.

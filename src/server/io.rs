@@ -71,6 +71,7 @@ impl CallerIo {
         })))
     }
 
+    /// Writes the frames that are buffered.
     pub(super) fn poll_write_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.borrow_mut().poll_write_out(cx)
     }

@@ -168,6 +168,7 @@ impl Server {
         self.inspection.show()
     }
 
+    /// All endpoints, as callers write them.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = String> {
         let sockets = self.listeners.sockets.iter();
         sockets.map(|socket| socket.endpoint(|bound| bound))

@@ -28,6 +28,7 @@ use crate::credentials::{Source, refresh};
 use crate::proxy::Settings;
 use crate::upstream::TlsSettings;
 
+/// A running server.
 pub(super) struct Running {
     server: Server,
     admission: Arc<Admission>,

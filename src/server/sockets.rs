@@ -25,6 +25,7 @@ const UNSENT: u32 = 128 * 1024;
 /// A socket that listens.
 #[derive(Clone, Debug)]
 pub(super) struct BoundSocket {
+    /// The address as configured.
     listen: Listen,
     rules: ListenRules,
     socket: Arc<Socket>,
@@ -91,6 +92,7 @@ impl BoundSocket {
         self.socket.local_addr().ok()?.as_socket()
     }
 
+    /// The bound address of the admin listener.
     pub(super) fn admin_address(&self) -> Listen {
         let bound = self.address().map(Listen::Tcp);
         bound.unwrap_or_else(|| self.listen.clone())

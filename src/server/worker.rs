@@ -39,6 +39,7 @@ const LOOKUP_THREADS: usize = 4;
 /// What a worker starts with.
 #[derive(Clone)]
 pub(super) struct Worker {
+    /// How many workers there are.
     pub(super) count: usize,
     pub(super) settings: Arc<Settings>,
     pub(super) network: Network,

@@ -67,9 +67,11 @@ async fn within<T>(limit: Duration, lookup: impl Future<Output = io::Result<T>>)
 /// How long each step of connecting took; `None` for a step that was not needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnectTimes {
+    /// The name lookup.
     pub(crate) dns: Option<Duration>,
     /// The TCP connection, and the tunnel through an egress proxy.
     pub(crate) tcp: Option<Duration>,
+    /// The TLS handshake.
     pub(crate) tls: Option<Duration>,
 }
 
@@ -85,6 +87,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
+    /// The origin of a URL.
     pub(super) fn new(url: &UpstreamUrl) -> Self {
         let server_name = ServerName::try_from(url.host.clone());
         let server_name = server_name.expect("a certificate can be for the host of a URL");
@@ -157,6 +160,7 @@ impl Origin {
         }
     }
 
+    /// True if the origin is reached over TLS.
     pub(super) fn is_secure(&self) -> bool {
         self.url.scheme == Scheme::Https
     }

@@ -154,6 +154,7 @@ impl<B: SendBody> Upstream<B> {
         self.config == other.config && ours.eq(theirs)
     }
 
+    /// How its connections are made.
     pub(crate) fn network(&self) -> &Network {
         &self.config.network
     }

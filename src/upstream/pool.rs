@@ -173,6 +173,7 @@ impl<B: SendBody> Pool<B> {
         self.stats.idle.store(count, Ordering::Relaxed);
     }
 
+    /// Its statistics, which any thread may read.
     pub(super) fn stats(&self) -> PoolStats {
         self.stats.clone()
     }

@@ -39,10 +39,12 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
+    /// Bytes collected so far.
     pub(super) fn length(&self) -> u64 {
         self.length as u64
     }
 
+    /// Appends a frame.
     pub(super) fn push(&mut self, frame: Bytes) {
         let is_first = self.length == 0;
         self.length += frame.len();

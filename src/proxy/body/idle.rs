@@ -17,6 +17,7 @@ pub(in crate::proxy) struct IdleTimer {
 }
 
 impl IdleTimer {
+    /// A stopped timer.
     pub(in crate::proxy) fn new(limit: Duration) -> Self {
         Self {
             limit,

@@ -53,6 +53,7 @@ impl PreparedBody {
         }
     }
 
+    /// Its hash, if it is held.
     pub(in crate::proxy) fn hash(&self, algorithm: Algorithm<'_>) -> Option<PayloadHash> {
         let mut hasher = PayloadHasher::new(algorithm);
         let Self::Held(body) = self else { return None };
@@ -74,6 +75,7 @@ impl PreparedBody {
 #[derive(Debug)]
 pub struct RequestBody {
     kind: Kind,
+    /// The number of the attempt.
     attempt: u32,
     context: Rc<RequestContext>,
 }

@@ -33,6 +33,7 @@ pub struct ResponseBody(Kind);
 enum Kind {
     /// A response of the proxy itself, and the context of its request, if that is counted.
     Whole(Option<Bytes>, Option<Rc<RequestContext>>),
+    /// A response of the gateway.
     Relayed(Box<RelayedBody>),
 }
 

@@ -111,6 +111,7 @@ impl Settings {
         self
     }
 
+    /// The route with this index.
     pub(super) fn route(&self, at: usize) -> &Route {
         &self.config.routes[at]
     }

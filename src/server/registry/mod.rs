@@ -143,6 +143,7 @@ impl Registry {
         }
     }
 
+    /// Logs why a connection was closed.
     pub(super) fn log_close(&self, reason: CloseReason) {
         match reason {
             _ if self.is_admin => {

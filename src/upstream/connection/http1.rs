@@ -63,6 +63,7 @@ impl<B: SendBody> Http1Connection<B> {
         })
     }
 
+    /// Sends a request and receives the head of its response.
     pub(crate) async fn send(
         &mut self,
         request: Request<B>,

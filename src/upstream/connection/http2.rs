@@ -182,6 +182,7 @@ impl Http2Connection {
             && self.in_flight() < self.sender.current_max_send_streams().min(MAX_STREAMS)
     }
 
+    /// How many requests it carries.
     pub(crate) fn in_flight(self: &Rc<Self>) -> usize {
         Rc::strong_count(self) - 1
     }
