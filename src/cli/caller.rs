@@ -184,7 +184,6 @@ fn make(new: &NewArguments, environment: &Environment) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// The credential in the format that was asked for.
 fn shown(new: &NewArguments, issued: &IssuedCaller) -> String {
     let (id, secret) = (&*issued.access_key, issued.secret_key.expose_secret());
     let token = issued.token.expose_secret();
@@ -214,37 +213,40 @@ fn list(path: &Path) -> Outcome {
         return Ok(Exit::Ok);
     }
     let rows = records.iter().map(columns).collect::<Result<Vec<_>, _>>()?;
-    let width = |at: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(at));
-        cells.map(String::len).max()
-    };
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().enumerate();
-        let cells = cells.map(|(at, cell)| format!("{cell:<0$}", width(at).unwrap_or_default()));
+    let width = |at: usize| rows.iter().map(|row| row[at].len()).max();
+    let line = |row: &[String; 8]| {
+        let cells = row.iter().enumerate().filter_map(|(at, cell)| {
+            // A column that no caller has is left out.
+            let width = width(at).filter(|width| *width > 0)?;
+            Some(format!("{cell:<width$}"))
+        });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     print(rows.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 /// A caller: its name, access key id and rights.
-fn columns(record: &CallerRecord) -> Result<Vec<String>, Failure> {
+fn columns(record: &CallerRecord) -> Result<[String; 8], Failure> {
     let rights = record.surrogate().map_err(Failure::configuration)?.rights;
     let all = |items: &[String], all: &str| match items {
         [] => all.to_owned(),
         items => items.join(","),
     };
-    let mut columns = vec![record.name.clone(), record.access_key.clone()];
-    columns.push(all(&record.routes, "all paths"));
-    columns.push(all(&record.methods, "all methods"));
-    columns.extend(record.read_only.then(|| "read only".to_owned()));
-    columns.extend(record.reads.iter().map(|rule| format!("reads {rule}")));
-    columns.extend(record.rate.clone());
-    if let (Some(text), Some(end)) = (&record.expires, rights.expires) {
-        let is_over = clock::unix_seconds() >= end;
-        let state = if is_over { "expired" } else { "until" };
-        columns.push(format!("{state} {text}"));
-    }
-    Ok(columns)
+    let reads = record.reads.iter().map(|rule| format!("reads {rule}"));
+    Ok([
+        record.name.clone(),
+        record.access_key.clone(),
+        all(&record.routes, "all paths"),
+        all(&record.methods, "all methods"),
+        (if record.read_only { "read only" } else { "" }).to_owned(),
+        reads.collect::<Vec<_>>().join(", "),
+        record.rate.clone().unwrap_or_default(),
+        match (&record.expires, rights.expires) {
+            (Some(text), Some(end)) if clock::unix_seconds() >= end => format!("expired {text}"),
+            (Some(text), _) => format!("until {text}"),
+            (None, _) => String::new(),
+        },
+    ])
 }
 
 fn revoke(name: &str, path: &Path) -> Outcome {

@@ -233,7 +233,6 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next signal.
     async fn recv(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -272,7 +271,6 @@ fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     duration.ok_or("expected a time in ms, s, m, h or d, like `30s` or `90d`")
 }
 
-/// Writes a message to standard error.
 fn say(message: impl Display) {
     telemetry::print(&format!("apig-proxy: {}\n", EscapedLines(message)));
 }

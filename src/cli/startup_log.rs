@@ -38,7 +38,6 @@ pub(super) fn callers(listen: &Listen, config: &Config) -> String {
     peers(listen, &config.unix_socket) + &asked.map(|(_, what)| what).collect::<String>()
 }
 
-/// Who can connect to a listener.
 fn peers(listen: &Listen, socket: &UnixSocketConfig) -> String {
     match listen {
         Listen::Unix(_) if socket.allowed_uids.is_empty() => {

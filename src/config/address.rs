@@ -36,10 +36,12 @@ impl Listen {
         let (Some(one), Some(two)) = (self.address(), other.address()) else {
             return self == other;
         };
+        // `[::]` takes IPv4 as well.
         let includes = |any: IpAddr, ip: IpAddr| {
-            any == ip || (any.is_unspecified() && any.is_ipv4() == ip.is_ipv4())
+            any == ip || (any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4()))
         };
-        let is_same_ip = includes(one.ip(), two.ip()) || includes(two.ip(), one.ip());
+        let [one_ip, two_ip] = [one, two].map(|address| address.ip().to_canonical());
+        let is_same_ip = includes(one_ip, two_ip) || includes(two_ip, one_ip);
         one.port() != 0 && one.port() == two.port() && is_same_ip
     }
 }
@@ -177,6 +179,9 @@ mod tests {
             ("127.0.0.1:1", "https://127.0.0.1:1", true),
             ("0.0.0.0:1", "127.0.0.1:1", true),
             ("[::1]:1", "[::]:1", true),
+            ("[::]:1", "0.0.0.0:1", true),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.1:1", true),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.2:1", false),
             ("0.0.0.0:1", "[::1]:1", false),
             ("127.0.0.1:1", "127.0.0.1:2", false),
             ("127.0.0.1:0", "127.0.0.1:0", false),

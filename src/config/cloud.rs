@@ -216,7 +216,6 @@ impl Cloud {
     }
 }
 
-/// Parses a service or a region.
 fn label(text: &str) -> Result<String, &'static str> {
     let label = is_label(text).then(|| text.to_owned());
     label.ok_or("expected names in lower case, like \"vpc\" or \"cn-north-4\"")
@@ -231,7 +230,6 @@ fn derived(text: &str) -> Result<(String, String), &'static str> {
     pair.ok_or(EXPECTED)
 }
 
-/// Parses the host names of services.
 fn pattern(text: &str) -> Result<String, &'static str> {
     const EXPECTED: &str =
         "expected a host name with {service} and {region}, like \"{service}.{region}.{domain}\"";

@@ -73,7 +73,6 @@ pub(super) fn inspect(reader: &mut Reader, admin: Option<&Listen>) -> InspectCon
     }
 }
 
-/// Parses a size, or `off`.
 fn bodies(setting: &Setting) -> Parsed<usize> {
     const EXPECTED: &str = "expected a size from \"1B\" to \"16MiB\", like \"64KiB\", or \"off\"";
     let text = setting.value.as_str().unwrap_or_default();

@@ -60,14 +60,14 @@ use hyper::body::Incoming;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub(crate) use answer::ApiBody;
 use api::{API, ApiRequest};
 pub(crate) use copy::quoted;
 pub(crate) use problem::Problem;
 use program::Program;
-use recorder::{Notes, Recorder};
+use recorder::{BATCH_AGE, Notes, Recorder};
 use served::Served;
 use token::Token;
 use token_check::Gate;
@@ -171,6 +171,10 @@ impl Inspector {
             last_event,
             body: read(body).await?,
         };
+        // The notes of what callers have just got may be in a batch yet, and their last one to come.
+        if matches!(&*request.path, "requests" | "har") {
+            sleep(2 * BATCH_AGE).await;
+        }
         let (answer, answered) = oneshot::channel();
         // If the thread has ended, the receiver returns an error.
         let _ = self.commands.send(Command::Answer(request, answer));

@@ -25,7 +25,7 @@ use super::rules::Rules;
 /// A batch is sent when it has this many notes or bytes, or when its first note has this age.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 256 * 1024;
-const BATCH_AGE: Duration = Duration::from_millis(50);
+pub(super) const BATCH_AGE: Duration = Duration::from_millis(50);
 
 /// The limits of the queue, in batches and in bytes.
 const QUEUED: usize = 256;

@@ -106,9 +106,14 @@ impl Pipeline {
         };
         if !before.is_some_and(is_current) {
             let failures = before.map_or(0, |asked| asked.failures + 1);
+            let had_time = Instant::now() + self.settings.config.timeouts.connect / 2 < deadline;
             let asking = timeout_at(deadline, self.ask_iam(region, route, &credential)).await;
-            let late = |_| Err("it did not answer in time".to_owned());
-            let answered = asking.unwrap_or_else(late);
+            let answered = match asking {
+                Ok(answered) => answered,
+                Err(_) if had_time => Err("it did not answer in time".to_owned()),
+                // It says nothing of IAM, so the next request may ask at once.
+                Err(_) => return None,
+            };
             if let Err(error) = &answered {
                 let (name, error) = (&region.name, error.replace('\n', "; "));
                 region.warning.call_once(|| {

@@ -13,7 +13,6 @@ use futures_util::future::{FusedFuture, FutureExt, LocalBoxFuture, select, try_j
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
-use tokio::time::timeout;
 
 use super::body::{ResponseBody, unless_idle};
 use super::context::RequestContext;
@@ -26,8 +25,13 @@ use crate::telemetry::access_log::ResponseEnd;
 /// How much of each direction is read at once, in bytes.
 const READ: usize = 16 * 1024;
 
-/// How long the other direction goes on after one has failed.
-const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long nothing may move in the other direction after one has failed to write: all that the
+/// broken side sent is there, but its reader may be slow. And after one has failed to read.
+const IDLE_AFTER_WRITE: Duration = Duration::from_secs(30);
+const IDLE_AFTER_READ: Duration = Duration::from_secs(1);
+
+/// Why a direction failed, and how long nothing may move in the other one then.
+type Broken = (io::Error, Duration);
 
 /// Answers a WebSocket handshake, and hands both connections to a tunnel once the response was
 /// written.
@@ -83,11 +87,13 @@ async fn tunnel(
     let (gateway_reader, gateway_writer) = split(gateway);
     let up = |bytes| moved(Side::In, received, bytes);
     let down = |bytes| moved(Side::Out, sent, bytes);
+    let progress = || received.get() + sent.get();
     let ended = pin!(both(
         copy(caller_reader, gateway_writer, from_caller, up),
         copy(gateway_reader, caller_writer, from_gateway, down),
+        progress,
     ));
-    let ended = unless_idle(idle, || received.get() + sent.get(), ended).await;
+    let ended = unless_idle(idle, progress, ended).await;
     let silent = || {
         Err(io::Error::other(
             "neither side sent anything for `timeouts.idle`",
@@ -103,18 +109,21 @@ async fn tunnel(
     }
 }
 
-/// Awaits both directions, or the first error. Then the other direction goes on for a moment, so
-/// that what a side sent before it broke still arrives.
+/// Awaits both directions, or the first error. Then the other direction goes on while there is
+/// progress, so that what a side sent before it broke still arrives, also at a slow reader.
 async fn both(
-    up: impl Future<Output = io::Result<()>>,
-    down: impl Future<Output = io::Result<()>>,
+    up: impl Future<Output = Result<(), Broken>>,
+    down: impl Future<Output = Result<(), Broken>>,
+    progress: impl Fn() -> u64,
 ) -> io::Result<()> {
     let (mut up, mut down) = (pin!(up.fuse()), pin!(down.fuse()));
     let ended = try_join(&mut up, &mut down).await;
-    if ended.is_err() && !(up.is_terminated() && down.is_terminated()) {
-        let _ = timeout(LAST_WORDS_TIMEOUT, select(up, down)).await;
+    if let Err((_, idle)) = &ended
+        && !(up.is_terminated() && down.is_terminated())
+    {
+        let _ = unless_idle(*idle, progress, pin!(select(up, down))).await;
     }
-    ended.map(drop)
+    ended.map(drop).map_err(|(error, _)| error)
 }
 
 /// Passes on one direction, until its source has ended and the other side was told.
@@ -123,16 +132,18 @@ async fn copy(
     mut to: impl AsyncWrite + Unpin,
     ahead: Bytes,
     moved: impl Fn(usize),
-) -> io::Result<()> {
+) -> Result<(), Broken> {
+    let written = |error| (error, IDLE_AFTER_WRITE);
     let mut data = BytesMut::with_capacity(READ);
     data.extend_from_slice(&ahead);
     loop {
         moved(data.len());
-        to.write_all(&data).await?;
-        to.flush().await?;
+        to.write_all(&data).await.map_err(written)?;
+        to.flush().await.map_err(written)?;
         data.clear();
-        if from.read_buf(&mut data).await? == 0 {
-            return to.shutdown().await;
+        let read = from.read_buf(&mut data).await;
+        if read.map_err(|error| (error, IDLE_AFTER_READ))? == 0 {
+            return to.shutdown().await.map_err(written);
         }
     }
 }
@@ -140,22 +151,29 @@ async fn copy(
 #[cfg(test)]
 mod tests {
     use tokio::io;
+    use tokio::time::sleep;
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_a_side_sent_before_it_broke_goes_to_the_other() {
-        let (near_caller, mut caller) = io::duplex(1024);
-        caller.write_all(b"more").await.unwrap();
-        let no_room = std::io::Cursor::new(Box::<[u8]>::default());
-        let (from_caller, to_caller) = split(near_caller);
-        let (from_broken, to_broken) = split(io::join(&b"last words"[..], no_room));
-        let up = copy(from_caller, to_broken, Bytes::new(), |_| {});
-        let down = copy(from_broken, to_caller, Bytes::new(), |_| {});
-        let ended = both(up, down).await;
-        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::WriteZero);
-        let mut heard = String::new();
-        caller.read_to_string(&mut heard).await.unwrap();
-        assert_eq!(heard, "last words");
+    #[tokio::test(start_paused = true)]
+    async fn what_a_side_sent_before_it_broke_goes_to_the_other_while_that_reads() {
+        for (pause, expected) in [(IDLE_AFTER_WRITE / 2, 5), (IDLE_AFTER_WRITE * 2, 2)] {
+            let (near, mut caller) = io::duplex(READ);
+            let no_room = std::io::Cursor::new(Box::<[u8]>::default());
+            let (moved, mut data, mut count) = (Cell::new(0), [0; READ], 0);
+            let up = copy(&b"more"[..], no_room, Bytes::new(), |_| {});
+            let down = copy(&[7; 5 * READ][..], near, Bytes::new(), |_| {
+                moved.set(moved.get() + 1)
+            });
+            let reader = async {
+                while caller.read_exact(&mut data).await.is_ok() {
+                    count += 1;
+                    sleep(pause).await;
+                }
+            };
+            let (ended, ()) = tokio::join!(both(up, down, || moved.get()), reader);
+            let ended = ended.map_err(|error| error.kind());
+            assert_eq!((ended, count), (Err(io::ErrorKind::WriteZero), expected));
+        }
     }
 }

@@ -156,7 +156,6 @@ impl Client {
         }
     }
 
-    /// Why a request was refused.
     async fn refusal(&self, status: u16, response: Response<Incoming>) -> Error {
         let answer = self.json(response).await;
         let text = |name: &str| Some(answer.as_ref().ok()?["error"][name].as_str()?.to_owned());

@@ -200,7 +200,6 @@ fn headers(
     Ok(headers)
 }
 
-/// Removes a header, and returns its value.
 fn take(headers: &mut Vec<(String, String)>, name: &str) -> Option<String> {
     position(headers, name).map(|at| headers.remove(at).1)
 }
@@ -249,7 +248,6 @@ impl SignedRequest {
         format!("{line} {}", quoted(&self.url))
     }
 
-    /// Every stage of the signature.
     fn json(&self) -> String {
         let headers = self.headers.iter();
         let headers = headers.map(|(name, value)| (name.clone(), value.as_str().into()));

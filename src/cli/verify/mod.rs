@@ -77,7 +77,6 @@ pub(super) fn run(arguments: &VerifyArguments, environment: &Environment) -> Out
     })
 }
 
-/// Reads the request and verifies it.
 fn verify(
     arguments: &VerifyArguments,
     credentials: &Credentials,

@@ -41,7 +41,8 @@ impl ParsedRequest {
         };
         let text = text.map_err(|error| {
             Failure::failed(format_args!(
-                "the request cannot be read ({error})\nhint: correct its path, its permissions or its length"
+                "the request cannot be read from {} ({error})\nhint: correct its path, its permissions or its length",
+                if path == "-" { "standard input" } else { path }
             ))
         })?;
         let (mut request, rest) = Self::parse(&text).ok_or_else(|| {

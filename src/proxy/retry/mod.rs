@@ -25,10 +25,9 @@ use crate::gateway::GatewayClock;
 use crate::signature::SigningDate;
 use crate::upstream::{Connection, Mode, Reuse};
 
-/// The most rounds of one request: a first attempt, two after lost connections, one with another
-/// date, one in another reading of the path, one with another credential, and a few for credentials
-/// that expire while it waits.
-const MAX_ROUNDS: usize = 8;
+/// How many credentials may expire while one request waits to be sent. Its attempts are fewer in any case:
+/// a first one, two after lost connections, and one for each correction.
+const MAX_EXPIRED: usize = 3;
 
 /// Sends a request, with retries, and returns the response. Dropping the future closes the connection
 /// that the request was sent over.
@@ -49,12 +48,14 @@ pub(super) async fn send(
     attempts.set_project_id().await;
     let mode = attempts.prepared.mode();
     let mut connection = attempts.acquire(Reuse::Any, mode).await?;
-    for _ in 0..MAX_ROUNDS {
+    let mut expiries = 0..MAX_EXPIRED;
+    loop {
         // Not before the connection is there, which may take its time.
         let credential = attempts.usable(None).await?;
         let permits = attempts.permits(&credential).await?;
         // The wait for the permits may be longer than its lifetime.
         if !credential.lease.is_good_now() {
+            expiries.next().ok_or(Error::NoCredentials)?;
             continue;
         }
         let answered = match attempts.send(&credential, connection).await {
@@ -73,7 +74,6 @@ pub(super) async fn send(
         }
         connection = attempts.acquire(Reuse::Any, mode).await?;
     }
-    Err(Error::NoCredentials)
 }
 
 /// Why an attempt was made.
