@@ -33,12 +33,8 @@ fn fault_63_all_problems_are_named_at_once_with_their_places() {
             "{place} {found:#?}"
         );
     }
-    assert!(
-        found
-            .iter()
-            .any(|problem| problem.starts_with("upstream: ")),
-        "{found:#?}"
-    );
+    let mut problems = found.iter();
+    assert!(problems.any(|problem| problem.starts_with("upstream: ")));
     let overrides = Overrides::default().text("admin", "--admin", Some("on"));
     let variables = [
         ("APIG_PROXY_STAGES", "x"),
@@ -81,10 +77,7 @@ fn a_file_that_is_not_toml_is_one_problem_at_its_line() {
             )),
             "{shown}"
         );
-        assert!(
-            problems.0.len() == 1 && !shown.contains("MARKER"),
-            "{shown}"
-        );
+        assert!(problems.0.len() == 1 && !shown.contains("MARKER"));
     }
     let named = [("APIG_PROXY_CONFIG", "no/such.toml")];
     let problems = loaded(&Overrides::default(), &named).unwrap_err().0;
@@ -246,10 +239,8 @@ fn no_problem_quotes_a_value() {
         .chain([text])
     {
         let shown = problems(&text).join("\n");
-        assert!(
-            !shown.is_empty() && !shown.contains("MARKER"),
-            "{text}: {shown}"
-        );
+        let is_right = !shown.is_empty() && !shown.contains("MARKER");
+        assert!(is_right, "{text}: {shown}");
     }
     let overrides = Overrides::default().list("listen", "--listen", &["MARKER".to_owned()]);
     let variables = [
