@@ -40,6 +40,8 @@ pub struct CallerConnection {
     /// Requests that the guard refused. The server reads little more after one, and an HTTP/2
     /// connection ends after several.
     pub(crate) refusals: Cell<u32>,
+    /// The id of the request that began last.
+    pub(crate) last_request: Cell<u128>,
     /// What the inspector says about the only request on this connection, if it sends it.
     pub(crate) replay: Option<Replay>,
 }
@@ -55,6 +57,7 @@ impl CallerConnection {
             resets_on_close: Cell::new(false),
             request_is_read: Cell::new(true),
             refusals: Cell::new(0),
+            last_request: Cell::new(0),
             replay: None,
         }
     }

@@ -116,7 +116,7 @@ async fn handshake(accepted: Accepted, state: &ConnectionState) -> Option<Opened
         Ok(Ok(Some((stream, Protocol::Tls, _)))) => refuse_tls(stream, state).await,
         Ok(Ok(opened)) => return opened,
         Ok(Err(error)) => tracing::info!(%error, "a caller's connection could not be served"),
-        Err(reason) => state.registry.log_close(reason),
+        Err(reason) => state.log_close(reason),
     }
     None
 }
@@ -253,7 +253,7 @@ impl Driver {
     }
 
     fn close(&self, reason: CloseReason) {
-        self.state.registry.log_close(reason);
+        self.state.log_close(reason);
         let is_until_close = self.state.caller.resets_on_close.get();
         // So the caller cannot take a response that was cut off for a complete one.
         if reason == CloseReason::WriteTimeout || (reason == CloseReason::Reset && is_until_close) {

@@ -95,14 +95,15 @@ const kept = new Map();
 let seen = 0;
 let isReloading = false;
 
-/** WebSockets and event streams stay on top while they are open. */
+/** WebSockets and event streams stay on top while they are open. Nobody reads a flood: the next tick draws it. */
 function put(summaries) {
   for (const row of summaries) if (!(kept.get(row.id)?.seq > row.seq)) kept.set(row.id, row);
   if (summaries.some((row) => row.id === page.id)) loadDetail();
   const isOnTop = (row) => Number(row.kind != null && row.state !== 'done');
   const rows = [...kept.values()].sort((a, b) => isOnTop(b) - isOnTop(a) || b.time - a.time);
   for (const row of rows.splice(SHOWN)) kept.delete(row.id);
-  change({ rows });
+  if (summaries.length > 30 && page.rows.length) page.rows = rows;
+  else change({ rows });
 }
 
 async function loadList() {

@@ -75,11 +75,13 @@ impl RequestContext {
     ) -> Rc<Self> {
         metrics.started();
         let id = caller.replay.map(|replay| replay.id);
+        let id = id.unwrap_or_else(|| fastrand::u128(..));
+        caller.last_request.set(id);
         let record = || head.map_or_else(Record::default, Record::new);
         Rc::new(Self {
             metrics,
             caller,
-            id: id.unwrap_or_else(|| fastrand::u128(..)),
+            id,
             method: method_label(head.map_or("", |head| head.method.as_str())),
             is_head: head.is_some_and(|head| head.method == Method::HEAD),
             length,

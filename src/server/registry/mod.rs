@@ -142,18 +142,26 @@ impl Registry {
             }
         }
     }
+}
 
-    /// Logs why a connection was closed.
+impl ConnectionState {
+    /// Logs why the connection is closed.
     pub(super) fn log_close(&self, reason: CloseReason) {
         match reason {
-            _ if self.is_admin => {
+            _ if self.registry.is_admin => {
                 tracing::debug!(?reason, "a connection to the admin listener was closed");
             }
             CloseReason::HeadTimeout => tracing::info!(
                 "a caller took too long to send a request head (timeouts.header_read)"
             ),
             CloseReason::WriteTimeout => {
-                tracing::info!("a caller did not read its response (timeouts.write_idle)");
+                let id = self.caller.last_request.get();
+                // Over HTTP/2, several responses may wait.
+                let request_id = (!self.is_http2.get()).then(|| format!("{id:032x}"));
+                tracing::info!(
+                    request_id,
+                    "the caller did not read its response (timeouts.write_idle)"
+                );
             }
             CloseReason::Evicted => tracing::debug!(
                 "an idle connection was closed for another caller (limits.connections)"

@@ -49,6 +49,19 @@ fn a_request_that_fails_is_logged_with_its_id_and_recorded_with_the_bytes_moved(
 }
 
 #[test]
+fn a_response_that_its_caller_does_not_read_is_logged_with_its_id() {
+    let upstream = upstream();
+    let timeouts = "[timeouts]\nwrite_idle = \"300ms\"";
+    let program = Program::before(&upstream, &format!("{JSON}\n{timeouts}"));
+    let mut client = program.client();
+    client.send(get("/long"));
+    let record = program.record(1);
+    let line = program.line_with("the caller did not read its response");
+    assert_eq!(line["request_id"], record["request_id"]);
+    assert!(said(&record).starts_with("/ GET /long 200 - caller_gone 0 in "));
+}
+
+#[test]
 fn a_websocket_is_one_request_and_its_bytes_are_counted() {
     let upstream = upstream();
     let program = Program::before(&upstream, JSON);

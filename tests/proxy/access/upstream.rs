@@ -16,6 +16,7 @@ pub(super) fn upstream() -> Upstream {
             match path.as_str() {
                 "/streamed" => streamed(link, 5, true)?,
                 "/broken" => return streamed(link, 3, false),
+                "/long" => link.send(answer("200 OK", "", &"x".repeat(64 << 20)))?,
                 "/late" => pause(Duration::from_secs(2)),
                 "/again" if !is_fresh => return Ok(()),
                 "/refused" => {
