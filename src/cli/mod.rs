@@ -30,11 +30,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use jiff::{Span, SpanRelativeTo};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Environment, LogConfig, LogFormat, Problems};
+use crate::config::{Environment, LogConfig, LogFormat, Problems, time};
 use crate::credentials::CredentialsError;
 use crate::escape::EscapedLines;
 use crate::telemetry::{self, FlushOnDrop};
@@ -265,10 +264,7 @@ fn log_requests() -> Result<(), Failure> {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, &'static str> {
-    let span: Option<Span> = text.parse().ok();
-    let duration = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    let duration = duration.and_then(|duration| duration.try_into().ok());
-    duration.ok_or("expected a time in ms, s, m, h or d, like `30s` or `90d`")
+    time(text).ok_or("expected a time in ms, s, m, h or d, like `30s` or `90d`")
 }
 
 fn say(message: impl Display) {

@@ -42,6 +42,9 @@ fn message(error: &clap::Error) -> String {
         {
             "put `--` before the program, as in `apig-proxy run -- PROGRAM`"
         }
+        None if text.contains("subcommand cannot be used with") => {
+            "put the command before its options, as in `apig-proxy serve --inspect`; `--help` lists the commands"
+        }
         None => "`--help` shows what is expected",
     };
     format!("{problem}\nhint: {hint}")

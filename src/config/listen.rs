@@ -8,7 +8,7 @@ use std::net::{Ipv6Addr, UdpSocket};
 
 use super::address::{EXPECTED_LISTEN, Listen};
 use super::reader::Reader;
-use super::value::{boolean, list, optional, text};
+use super::value::{boolean, list_of, number_text, optional, text};
 use super::{Access, TlsFiles, address};
 
 /// Who may use a unix socket (`[unix_socket]`).
@@ -23,10 +23,9 @@ pub struct UnixSocketConfig {
 
 /// The addresses to listen on, unless there are passed sockets.
 pub(super) fn listen(reader: &mut Reader, passed: &[Listen]) -> Vec<Listen> {
-    const TWICE: &str =
-        "two of the addresses are the same, or one includes the other\nhint: remove one of them";
+    const TWICE: &str = "two of the addresses are the same, or one includes the other, as `[::]` does all of IPv4\nhint: remove one of them";
     let addresses = reader.find("listen", |setting| {
-        match list(str::parse::<Listen>)(setting)? {
+        match list_of(number_text, str::parse::<Listen>)(setting)? {
             none if none.is_empty() => Err(EXPECTED_LISTEN.into()),
             addresses => Ok(addresses),
         }
@@ -84,7 +83,7 @@ pub(super) fn unix_socket(reader: &mut Reader) -> UnixSocketConfig {
         mode: reader.get("unix_socket.mode", mode),
         owner: reader.get("unix_socket.owner", id("/etc/passwd")),
         group: reader.get("unix_socket.group", id("/etc/group")),
-        allowed_uids: reader.get("unix_socket.allowed_uids", list(uid)),
+        allowed_uids: reader.get("unix_socket.allowed_uids", list_of(number_text, uid)),
     }
 }
 

@@ -74,7 +74,7 @@ pub use signing::RouteSigning;
 pub(crate) use signing::scope;
 pub use tls::{TlsFiles, TlsMaterial, UpstreamTls};
 pub use upstream_url::{Scheme, UpstreamUrl};
-pub(crate) use value::project_id;
+pub(crate) use value::{project_id, time};
 pub use watched_files::Watched;
 pub(crate) use watched_files::{FileStamps, stamps};
 

@@ -4,7 +4,7 @@
 use http::{HeaderName, HeaderValue};
 
 use super::layers::Setting;
-use super::value::{Parsed, texts};
+use super::value::{Parsed, list};
 
 /// Headers that are hop-by-hop even if `Connection` does not name them.
 const HOP_BY_HOP: [&str; 10] = [
@@ -78,7 +78,7 @@ pub(crate) fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
 
 /// A list of `name: value`.
 pub(super) fn header_list(setting: &Setting) -> Parsed<Vec<(HeaderName, HeaderValue)>> {
-    let header = |line: &String| {
+    list(|line| {
         let pair = line.split_once(':');
         let (name, value) = pair.ok_or("expected headers as `name: value`")?;
         let value = HeaderValue::from_str(value.trim()).ok();
@@ -87,8 +87,7 @@ pub(super) fn header_list(setting: &Setting) -> Parsed<Vec<(HeaderName, HeaderVa
             header_name(name.trim())?,
             value.ok_or("expected a value of visible ASCII characters")?,
         ))
-    };
-    texts(setting)?.iter().map(header).collect()
+    })(setting)
 }
 
 /// The name of a header that a route may set.

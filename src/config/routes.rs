@@ -26,6 +26,8 @@ pub(super) const MODES: [(&str, AuthMode); 4] = [
     ("api-key", AuthMode::ApiKey),
 ];
 
+const FORWARD: &str = "forward_authorization_as";
+
 /// What happens to the origin of the proxy's own pages; `true` if it stays.
 const ORIGINS: [(&str, bool); 2] = [("upstream", false), ("keep", true)];
 
@@ -38,6 +40,7 @@ pub(super) fn routes(
 ) -> Vec<Route> {
     const SAME: &str = "another route has the same path, after decoding and merging slashes\n\
         hint: keep one of them (the top-level `upstream` is the route for \"/\")";
+    const TWICE: &str = "`headers` sets this header too\nhint: use another name in one of them";
     const MISSING: &str = "there is no upstream, no `[[route]]` and no service in `[cloud]`\n\
         hint: give `--upstream https://<id>.apig.<region>.huaweicloudapis.com`, or `upstream` in a configuration file, \
         or try `apig-proxy demo`";
@@ -65,6 +68,12 @@ pub(super) fn routes(
     for (key, route) in &routes {
         if !prefixes.insert(route.normalized_prefix()) {
             reader.report(key, SAME);
+        }
+        let forwarded = route.forward_authorization_as.as_ref();
+        let mut names = route.headers.iter().map(|(name, _)| name);
+        if names.any(|name| Some(name) == forwarded) {
+            let own = key.replace("path", FORWARD);
+            reader.report(if reader.is_set(&own) { &own } else { FORWARD }, TWICE);
         }
     }
     let mut routes: Vec<Route> = routes.into_iter().map(|(_, route)| route).collect();
@@ -94,7 +103,6 @@ impl RouteReader<'_> {
     }
 
     fn read(mut self) -> Option<Route> {
-        const FORWARD: &str = "forward_authorization_as";
         let (prefix, mut upstream) = self.path_and_upstream();
         let within = prefix.as_deref().unwrap_or_default();
         let paths = self.own("paths", |setting| path_rules(setting, within));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use http::HeaderValue;
-use jiff::SignedDuration;
+use jiff::{Span, SpanRelativeTo};
 use toml::Value;
 
 use super::layers::Setting;
@@ -112,10 +112,15 @@ pub(super) fn duration(setting: &Setting) -> Parsed<Duration> {
 pub(super) fn delay(setting: &Setting) -> Parsed<Duration> {
     const EXPECTED: &str = "expected a time up to a day, like \"5s\", or \"0s\" for none";
     const MAX: Duration = Duration::from_secs(24 * 60 * 60);
-    let text = setting.value.as_str().unwrap_or_default();
-    let duration: Option<SignedDuration> = text.parse().ok();
-    let duration = duration.and_then(|duration| Duration::try_from(duration).ok());
+    let duration = setting.value.as_str().and_then(time);
     Ok(duration.filter(|given| *given <= MAX).ok_or(EXPECTED)?)
+}
+
+/// A time in ms, s, m, h or d.
+pub(crate) fn time(text: &str) -> Option<Duration> {
+    let span: Span = text.parse().ok()?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours());
+    duration.ok()?.try_into().ok()
 }
 
 /// A size in bytes within limits, which are sizes like `8KiB`.
@@ -146,40 +151,54 @@ pub(super) fn count(least: usize) -> impl Fn(&Setting) -> Parsed<usize> {
 }
 
 /// A whole number, or text.
-fn number_text(value: &Value) -> Option<Cow<'_, str>> {
+pub(super) fn number_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::Integer(number) => Some(number.to_string().into()),
-        value => value.as_str().map(Cow::Borrowed),
+        value => only_text(value),
     }
 }
 
-/// A list whose items `parse` accepts. The error says all that is wrong with them.
+/// A list of texts that `parse` accepts. The error says all that is wrong with them.
 pub(super) fn list<T>(
     parse: impl Fn(&str) -> Result<T, &'static str>,
 ) -> impl Fn(&Setting) -> Parsed<Vec<T>> {
+    list_of(only_text, parse)
+}
+
+/// A list of other items, such as [`number_text`] for ports.
+pub(super) fn list_of<T>(
+    item: fn(&Value) -> Option<Cow<'_, str>>,
+    parse: impl Fn(&str) -> Result<T, &'static str>,
+) -> impl Fn(&Setting) -> Parsed<Vec<T>> {
     move |setting| {
-        let (mut items, mut wrong) = (Vec::new(), Vec::new());
-        for item in texts(setting)? {
-            match parse(&item) {
+        let (texts, mut items, mut wrong) =
+            (items(setting, item)?, Vec::new(), Vec::<String>::new());
+        for (at, text) in texts.iter().enumerate() {
+            match parse(text) {
                 Ok(item) => items.push(item),
-                Err(expected) if wrong.contains(&expected) => {}
-                Err(expected) => wrong.push(expected),
+                Err(expected) if wrong.iter().any(|line| line.ends_with(expected)) => {}
+                Err(expected) if texts.len() == 1 => wrong.push(expected.to_owned()),
+                Err(expected) => wrong.push(format!("entry {}: {expected}", at + 1)),
             }
         }
-        if wrong.is_empty() {
-            Ok(items)
-        } else {
-            Err(wrong.join("\n").into())
-        }
+        let wrong = (!wrong.is_empty()).then(|| wrong.join("\n").into());
+        wrong.map_or(Ok(items), Err)
     }
+}
+
+fn only_text(value: &Value) -> Option<Cow<'_, str>> {
+    value.as_str().map(Cow::Borrowed)
 }
 
 /// The texts of a list: an array, text that is a JSON or TOML array, or text in which commas
 /// separate.
 pub(super) fn texts(setting: &Setting) -> Parsed<Vec<String>> {
+    items(setting, only_text)
+}
+
+fn items(setting: &Setting, item: fn(&Value) -> Option<Cow<'_, str>>) -> Parsed<Vec<String>> {
     const EXPECTED: &str = "expected a list of texts in double quotes, like [\"a\", \"b\"]";
-    // A port or the id of a user may be a number.
-    let item = |value: &Value| number_text(value).map(Cow::into_owned);
+    let item = |value: &Value| item(value).map(Cow::into_owned);
     let items =
         |value: &Value| -> Option<Vec<String>> { value.as_array()?.iter().map(item).collect() };
     let Some(text) = setting.value.as_str() else {

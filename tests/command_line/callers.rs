@@ -100,7 +100,8 @@ fn rights_are_kept_as_they_were_given_and_wrong_ones_are_refused() {
     let mut arguments = vec!["new", "ci", "--reads", "POST /flowers/*/search"];
     arguments.extend(rights.split(' '));
     caller(&place, &arguments);
-    caller(&place, &["new", "another", "--expires", "1s"]);
+    caller(&place, &["new", "another", "--expires", "90d"]);
+    caller(&place, &["new", "slow", "--rate", "1000/1d"]);
     for (option, value, note) in [
         ("--route", "/trees/*", "`*` in `--route` stands for itself"),
         ("--reads", "POST /a", "`--reads` limits nothing by itself"),
@@ -112,7 +113,15 @@ fn rights_are_kept_as_they_were_given_and_wrong_ones_are_refused() {
         caller(&place, &["revoke", "noted"]);
     }
     let listed = caller(&place, &["list"]);
-    let line = listed.lines().next().unwrap();
+    let [line, without_rate, without_end] = listed.lines().collect::<Vec<_>>()[..] else {
+        panic!("{listed}");
+    };
+    assert_eq!(
+        line.find("until 20"),
+        without_rate.find("until 20"),
+        "{listed}"
+    );
+    assert_eq!(line.find("60/1m"), without_end.find("1000/1d"), "{listed}");
     assert_has(
         line,
         &["/flowers,/trees/", "GET,POST", "read only", "60/1m"],
@@ -134,7 +143,7 @@ fn rights_are_kept_as_they_were_given_and_wrong_ones_are_refused() {
         let all = [&["caller"], &arguments[..], &LIST[2..]].concat();
         place.fails(&all, &[], exit_code, &[expected]);
     }
-    assert_eq!(caller(&place, &["list"]).lines().count(), 2);
+    assert_eq!(caller(&place, &["list"]).lines().count(), 3);
     place.fails(&LIST[..2], &[], 78, &["access.callers_file", "--file"]);
 }
 

@@ -172,7 +172,9 @@ fn verify_tells_wrong_arguments_from_bad_credentials_and_unreadable_requests() {
         assert_eq!(verify(&place, arguments, "").0, 64, "{arguments:?}");
     }
     assert_eq!(verify(&place, &["--credentials", "none"], "").0, 78);
-    assert_eq!(verify(&place, &["none"], "").0, 1);
+    let (code, _, err) = verify(&place, &["none"], "");
+    assert_eq!(code, 1);
+    assert_has(&err, &["cannot be read from none ("]);
     let (code, out, err) = verify(&place, &[], "hello");
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("this is not a request of HTTP/1.1"), "{err}");
@@ -205,9 +207,9 @@ run MARKER | unexpected argument found | put `--` before the program, as in `api
 gateway --listen MARKER | invalid value for '--listen <ADDR>': expected a loopback address with a port, like `127.0.0.1:8443` | `--help` shows what is expected
 wait --timeout MARKER | invalid value for '--timeout <TIME>': expected a time in ms, s, m, h or d, like `30s` or `90d` | `--help` shows what is expected
 caller new x --method MARKer | invalid value for '--method <METHOD>': expected a method in capital letters, like `GET`, or `*` for any; CONNECT and TRACE cannot be allowed | `--help` shows what is expected
-caller new x --rate MARKER | invalid value for '--rate <REQUESTS/TIME>': expected requests in a time of at least a second, like 60/1m or 5/1s | `--help` shows what is expected
+caller new x --rate MARKER | invalid value for '--rate <REQUESTS/TIME>': expected requests in a time of at least a second, like 60/1m or 1000/1d | `--help` shows what is expected
 serv | unrecognized subcommand | some similar subcommands exist: 'env', 'serve'
---inspect MARKER | the subcommand cannot be used with '--inspect' | `--help` shows what is expected
+--inspect MARKER | the subcommand cannot be used with '--inspect' | put the command before its options, as in `apig-proxy serve --inspect`; `--help` lists the commands
 --config a --config b | the argument '--config <FILE>' cannot be used multiple times | `--help` shows what is expected
 sign -d x --data-file y z | the argument '--data <DATA>' cannot be used with '--data-file <FILE>' | `--help` shows what is expected
 ";

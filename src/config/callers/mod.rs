@@ -10,12 +10,11 @@ mod path_pattern;
 use std::sync::Arc;
 
 use http::Method;
-use jiff::SignedDuration;
 use rustls::crypto::aws_lc_rs::default_provider;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{CallerToken, Methods};
+use super::{CallerToken, Methods, time};
 use crate::signature::Signer;
 pub use file::{CallerRecord, CallersFile};
 pub use path_pattern::{PathPattern, ReadRule};
@@ -171,11 +170,10 @@ impl Rate {
     /// Parses requests per time, like `60/1m`.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str =
-            "expected requests in a time of at least a second, like 60/1m or 5/1s";
-        let (requests, time) = text.split_once('/').ok_or(EXPECTED)?;
+            "expected requests in a time of at least a second, like 60/1m or 1000/1d";
+        let (requests, per) = text.split_once('/').ok_or(EXPECTED)?;
         let requests = requests.parse().map_err(|_| EXPECTED)?;
-        let time: SignedDuration = time.parse().map_err(|_| EXPECTED)?;
-        match u32::try_from(time.as_secs()) {
+        match u32::try_from(time(per).ok_or(EXPECTED)?.as_secs()) {
             Ok(seconds @ 1..) if requests > 0 => Ok(Self { requests, seconds }),
             _ => Err(EXPECTED),
         }
