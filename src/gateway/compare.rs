@@ -1,5 +1,7 @@
 //! Compares the canonical request that the gateway echoed with the one that was signed.
 
+use std::iter;
+
 /// The result of a comparison.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
@@ -47,18 +49,19 @@ pub(crate) fn difference(ours: &str, echoed: &str) -> Option<Difference> {
     let Comparison::Different(what) = compare(ours, echoed) else {
         return None;
     };
-    let lines = |text: &str| text.split(['\n', '|']).count();
-    let line = |text: &str, at| {
-        let line = text.split(['\n', '|']).nth(at).unwrap_or_default();
-        line.trim_end_matches('\r').to_owned()
+    let lines = |text| {
+        let lines = str::split(text, ['\n', '|']).map(|line| line.trim_end_matches('\r'));
+        lines.chain(iter::repeat(""))
     };
-    let mut all = 0..lines(ours).max(lines(echoed));
-    let at = all.find(|at| line(ours, *at) != line(echoed, *at))?;
+    // There are no more lines than bytes, and one.
+    let most = ours.len().max(echoed.len()) + 1;
+    let mut all = lines(ours).zip(lines(echoed)).take(most).enumerate();
+    let (at, (ours, gateway)) = all.find(|(_, (ours, gateway))| ours != gateway)?;
     Some(Difference {
         line: at + 1,
         what,
-        ours: line(ours, at),
-        gateway: line(echoed, at),
+        ours: ours.to_owned(),
+        gateway: gateway.to_owned(),
     })
 }
 
