@@ -59,11 +59,9 @@ impl Drop for InFlight {
         state.stream_permits.borrow_mut().pop();
         if state.open_requests.get() == 0 {
             // Over HTTP/1.1, the end of the response is in hyper's buffer.
-            let is_http2 = state.is_http2.get();
-            state.enter(if is_http2 {
-                Phase::Idle
-            } else {
-                Phase::Flushing
+            state.enter(match state.is_http2.get() {
+                true => Phase::Idle,
+                false => Phase::Flushing,
             });
         }
     }

@@ -207,13 +207,10 @@ impl Drop for RelayedBody {
             return;
         }
         if !self.is_read {
-            let is_cut_off = self.context.metrics.is_cut_off();
-            let end = if is_cut_off {
-                ResponseEnd::CutOff
-            } else {
-                ResponseEnd::CallerGone
-            };
-            return self.context.ended(end);
+            return self.context.ended(match self.context.metrics.is_cut_off() {
+                true => ResponseEnd::CutOff,
+                false => ResponseEnd::CallerGone,
+            });
         }
         // hyper drops a body once it has passed on the last byte. The rest of the request may still be
         // on its way, so the connection is kept for that.
