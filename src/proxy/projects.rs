@@ -106,14 +106,13 @@ impl Pipeline {
         };
         if !before.is_some_and(is_current) {
             let failures = before.map_or(0, |asked| asked.failures + 1);
-            let had_time = Instant::now() + self.settings.config.timeouts.connect / 2 < deadline;
+            // It would say nothing of IAM, and those who wait would ask one after the other.
+            if Instant::now() + self.settings.config.timeouts.connect / 2 > deadline {
+                return None;
+            }
             let asking = timeout_at(deadline, self.ask_iam(region, route, &credential)).await;
-            let answered = match asking {
-                Ok(answered) => answered,
-                Err(_) if had_time => Err("it did not answer in time".to_owned()),
-                // It says nothing of IAM, so the next request may ask at once.
-                Err(_) => return None,
-            };
+            let late = |_| Err("it did not answer in time".to_owned());
+            let answered = asking.unwrap_or_else(late);
             if let Err(error) = &answered {
                 let (name, error) = (&region.name, error.replace('\n', "; "));
                 region.warning.call_once(|| {
