@@ -58,8 +58,12 @@ pub(in crate::proxy) fn check(
         let changes = is_limited && !only_reads(&mut reads, action, path);
         (is_own, is_own && changes)
     };
+    let normalized = normalized_path(action.path);
+    // Java services end a segment at its `;`, and so read `..;x` as `..`.
+    let mut segments = normalized.split(|byte| *byte == b'/');
+    let has_dots = segments.any(|one| one.starts_with(b".;") || one.starts_with(b"..;"));
     let found = check(Reading::AsWritten(action.path));
-    if found != check(Reading::Normalized(&normalized_path(action.path))) {
+    if has_dots || found != check(Reading::Normalized(&normalized)) {
         return Err(Error::NoRoute);
     }
     match found {
@@ -109,6 +113,9 @@ mod tests {
         GET /flowers/v10          => ok caller_not_allowed
         GET /caf%c3%a9/1          => ok no_route
         GET /flowers/%761/a       => ok no_route
+        GET /flowers/v1/..;b/c    => no_route no_route
+        GET /flowers/v1/%2E%3B/c  => no_route no_route
+        GET /flowers/v1/a..;b/c   => ok ok
         GET //flowers%2Fv1        => ok no_route
         GET /flowers/v1 override  => read_only caller_not_allowed
         GET /flowers/v1 websocket => read_only ok
