@@ -73,8 +73,8 @@ fn act(
         ["state"] => json_of(StatusCode::OK, &served.state()),
         ["requests"] => {
             let requests = store.summaries(&query.filter, query.after, query.limit);
-            let dropped = served.recorder.dropped();
-            let list = json!({"seq": store.seq, "dropped": dropped, "requests": requests});
+            let (dropped, missed) = (served.recorder.dropped(), store.missed(query.after));
+            let list = json!({"seq": store.seq, "dropped": dropped, "missed": missed, "requests": requests});
             json_of(StatusCode::OK, &list)
         }
         ["har"] => archive(served, store.ids(&query.filter)),
@@ -163,15 +163,15 @@ fn archive(served: &Rc<Served>, ids: Vec<u128>) -> Response<ApiBody> {
     attached(streamed(JSON, frames), "apig-proxy.har")
 }
 
-struct Parameters {
+pub(super) struct Parameters {
     filter: Filter,
     /// The sequence number that a reader knows; 0 for none.
-    after: u64,
+    pub(super) after: u64,
     limit: usize,
 }
 
 impl Parameters {
-    fn parse(query: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(query: &str) -> Result<Self, Problem> {
         let mut parameters = Self {
             filter: Filter::default(),
             after: 0,

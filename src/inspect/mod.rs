@@ -63,7 +63,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 pub(crate) use answer::ApiBody;
-use api::{API, ApiRequest};
+use api::{API, ApiRequest, Parameters};
 pub(crate) use copy::quoted;
 pub(crate) use problem::Problem;
 use program::Program;
@@ -172,7 +172,9 @@ impl Inspector {
             body: read(body).await?,
         };
         // The notes of what callers have just got may be in a batch yet, and their last one to come.
-        if matches!(&*request.path, "requests" | "har") {
+        // Who asks for changes gets them the next time.
+        let follows = Parameters::parse(&request.query).is_ok_and(|query| query.after > 0);
+        if !follows && matches!(&*request.path, "requests" | "har") {
             sleep(2 * BATCH_AGE).await;
         }
         let (answer, answered) = oneshot::channel();

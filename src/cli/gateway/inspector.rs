@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::exchange::record;
-use crate::config::{self, Access, Environment, InspectConfig, Listen, ReplayPolicy};
+use crate::config::{self, Access, Environment, Listen, ReplayPolicy};
 use crate::emulator::{self, Accounts, Emulator, accept};
 use crate::inspect::problem;
 use crate::inspect::program::{Program, Replay};
@@ -27,16 +27,6 @@ use crate::telemetry;
 /// Observations that wait to be recorded.
 const QUEUE: usize = 64;
 
-/// What is kept. Requests cannot be sent again, because only their callers can sign them.
-fn config() -> InspectConfig {
-    let defaults = config::with_upstream("https://localhost").expect("the URL is valid");
-    InspectConfig {
-        enabled: true,
-        replay: ReplayPolicy::Off,
-        ..defaults.inspect
-    }
-}
-
 /// Serves a gateway until `stop` resolves, and its inspector on a free loopback port, whose address is
 /// printed.
 pub(super) async fn serve(
@@ -47,12 +37,13 @@ pub(super) async fn serve(
 ) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let config = config();
+    let defaults = config::with_upstream("https://localhost").expect("the URL is valid");
+    let mut config = defaults.inspect;
+    // Requests cannot be sent again, because only their callers can sign them.
+    (config.enabled, config.replay) = (true, ReplayPolicy::Off);
     let (recorder, notes) = Recorder::new(config.bodies, &[]);
     let worker = WorkerRecorder::new(&recorder);
-    let program = Arc::new(GatewayProgram {
-        url: format!("https://{}", emulator.address),
-    });
+    let program = Arc::new(GatewayProgram(format!("https://{}", emulator.address)));
     let token = Token::random();
     let inspector = Inspector::start(program, (recorder, notes), &config, token.clone())?;
     // For `apig-proxy inspect`. Without it, the page and `--token-file` still work.
@@ -81,13 +72,11 @@ pub(super) async fn serve(
     }
 }
 
-struct GatewayProgram {
-    url: String,
-}
+struct GatewayProgram(String);
 
 impl Program for GatewayProgram {
     fn state(&self) -> Value {
-        json!({"proxy": self.url, "kind": "gateway", "credentials": [], "upstreams": [], "buffered": 0})
+        json!({"proxy": self.0, "kind": "gateway", "credentials": [], "upstreams": [], "buffered": 0})
     }
 
     fn serve(&self, _: UnixStream, _: Replay) -> bool {

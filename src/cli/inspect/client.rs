@@ -135,10 +135,8 @@ impl Client {
         if let Ok(token) = &token {
             request = request.header(AUTHORIZATION, token);
         }
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        let response = self
-            .within_limit(send(&self.address, request, body))
-            .await?;
+        let sent = send(&self.address, request, body.to_owned().into());
+        let response = self.within_limit(sent).await?;
         let response = response.map_err(|error| match is_other_program(&error) {
             true => self.other_program(),
             false => self.unreachable(&error.to_string()),

@@ -69,13 +69,13 @@ impl<'a> List<'a> {
             sleep(POLL_INTERVAL).await;
             failures = match self.update(MAX_ROWS).await {
                 Ok(()) => 0,
-                // Waiting does not help.
-                Err(error @ (Error::Output(_) | Error::Refused { .. })) => return Err(error),
-                Err(error) if failures == ATTEMPTS => return Err(error),
+                Err(error) if failures == ATTEMPTS || matches!(error, Error::Output(_)) => {
+                    return Err(error);
+                }
                 Err(_) => failures + 1,
             };
             if failures == 1 {
-                say("the connection to the proxy has ended; trying again");
+                say("the inspector does not answer; trying again");
             }
         }
     }
@@ -90,6 +90,15 @@ impl<'a> List<'a> {
             self.open.clear();
             answer = self.ask(limit).await?;
         }
+        let tell = |count: u64, what| {
+            if count > 0 {
+                say(format_args!("{count} more requests {what}"));
+            }
+        };
+        tell(
+            number(&answer, "missed"),
+            "left before they were listed (`inspect.requests`)",
+        );
         self.seq = number(&answer, "seq");
         for summary in answer["requests"].as_array().into_iter().flatten().rev() {
             let id = summary["id"].as_str().unwrap_or_default();
@@ -103,11 +112,10 @@ impl<'a> List<'a> {
         }
         let dropped = number(&answer, "dropped");
         let more = dropped.saturating_sub(self.dropped);
-        if more > 0 {
-            say(format_args!(
-                "{more} more requests or parts of them were not recorded: they came too fast"
-            ));
-        }
+        tell(
+            more,
+            "or parts of them were not recorded: they came too fast",
+        );
         self.dropped = dropped;
         Ok(())
     }
@@ -123,10 +131,9 @@ impl<'a> List<'a> {
         if !std::mem::replace(&mut self.has_header, true) {
             writeln!(out, "{HEADER}")?;
         }
-        let line = if self.is_json {
-            json(summary)
-        } else {
-            row(summary)
+        let line = match self.is_json {
+            true => json(summary),
+            false => row(summary),
         };
         Ok(writeln!(out, "{line}")?)
     }
@@ -136,9 +143,7 @@ impl<'a> List<'a> {
         let target = format!("requests?filter={}", query(&format!("id:{id}")));
         let mut summary = Value::Null;
         for _ in 0..ATTEMPTS {
-            let mut answer = self.client.get(&target).await?;
-            let first = answer.pointer_mut("/requests/0");
-            summary = first.map(Value::take).unwrap_or_default();
+            summary = self.client.get(&target).await?["requests"][0].clone();
             if summary["state"] == "done" {
                 break;
             }

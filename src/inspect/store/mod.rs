@@ -40,8 +40,8 @@ pub(super) struct Store {
     pub(super) limits: StoreLimits,
     entries: BTreeMap<Key, Box<Entry>>,
     keys: HashMap<u128, Key>,
-    /// The ids that left the store, with the sequence number of that.
-    gone: VecDeque<(u64, u128)>,
+    /// The ids that left the store, with the sequence numbers of that and of their end.
+    gone: VecDeque<(u64, u128, u64)>,
     /// Readers of the feed that are not past this sequence number start anew.
     reset_seq: u64,
     /// The sequence number of the last change.
@@ -149,10 +149,11 @@ impl Store {
         self.weight -= entry.weight();
         self.evicted += 1;
         self.seq += 1;
-        self.gone.push_back((self.seq, entry.id));
+        let ended = entry.ended_seq.unwrap_or(self.seq);
+        self.gone.push_back((self.seq, entry.id, ended));
         let remembered = (self.limits.memory / MEMORY_PER_REMEMBERED).min(MAX_REMEMBERED);
         while self.gone.len() > remembered
-            && let Some((seq, _)) = self.gone.pop_front()
+            && let Some((seq, ..)) = self.gone.pop_front()
         {
             self.reset_seq = self.reset_seq.max(seq);
         }
@@ -181,7 +182,7 @@ impl Store {
 
     /// The memory that the store takes, in bytes.
     pub(super) fn memory_used(&self) -> usize {
-        self.weight + self.gone.capacity() * size_of::<(u64, u128)>()
+        self.weight + self.gone.capacity() * size_of::<(u64, u128, u64)>()
     }
 
     /// The requests that a filter takes and that have changed since a sequence number, the newest
@@ -189,6 +190,14 @@ impl Store {
     pub(super) fn summaries(&self, filter: &Filter, after: u64, limit: usize) -> Vec<Value> {
         let entries = self.filtered(filter).filter(|entry| entry.seq > after);
         entries.take(limit).map(view::summary).collect()
+    }
+
+    /// How many requests have ended after a sequence number, and have left already.
+    pub(super) fn missed(&self, after: u64) -> usize {
+        let gone = self.gone.iter().rev();
+        let gone = gone.take_while(|(left, ..)| *left > after);
+        gone.filter(|(.., ended)| after > 0 && *ended > after)
+            .count()
     }
 
     fn filtered<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Entry> {
@@ -214,15 +223,14 @@ impl Store {
             list.push(view::summary(entry));
         }
         if !is_reset {
-            let gone = self.gone.iter().filter(|(at, _)| *at > since);
-            changes.evicted = gone.map(|(_, id)| view::id(*id).into()).collect();
+            let gone = self.gone.iter().filter(|(at, ..)| *at > since);
+            changes.evicted = gone.map(|(_, id, _)| view::id(*id).into()).collect();
         }
         changes
     }
 
     pub(super) fn get(&self, id: u128) -> Option<&Entry> {
-        let entry = self.entries.get(self.keys.get(&id)?)?;
-        Some(entry)
+        self.entries.get(self.keys.get(&id)?).map(|entry| &**entry)
     }
 
     /// The ids of the requests that a filter takes, the oldest first.

@@ -145,9 +145,16 @@ fn the_live_list_follows_over_a_break_and_over_a_restart() {
         *number += 1;
         match (*number, line.contains("after=0&")) {
             (1, _) => list(5, &[summary("aa", "/kept")]),
-            (2, _) => list(7, &[summary("bb", "/next")]),
+            (2, _) => {
+                let next = [summary("bb", "/next")];
+                answer(
+                    200,
+                    &json!({"seq": 7, "missed": 3, "requests": next}).to_string(),
+                )
+            }
+            (3, _) => error(503, "busy", "too many readers"),
             // It does not answer, and is then started anew: its sequence is behind.
-            (3, _) => String::new(),
+            (4, _) => String::new(),
             (_, false) => list(2, &[]),
             (_, true) => list(2, &[summary("cc", "/after")]),
         }
@@ -161,7 +168,8 @@ fn the_live_list_follows_over_a_break_and_over_a_restart() {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let lines: Vec<String> = lines.take(3).map(Result::unwrap).collect();
     child.kill().unwrap();
-    child.wait().unwrap();
+    let said = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    assert_has(&said, &["3 more requests left before", "trying again"]);
     for (line, path) in lines.iter().zip(["/kept", "/next", "/after"]) {
         assert!(line.ends_with(path), "{lines:?}");
     }

@@ -54,6 +54,8 @@ fn the_state_shows_the_key_the_upstreams_and_the_memory() {
     // Each worker reports its requests in batches.
     let state = || read(&scene.proxy, "state");
     wait_until("a request has made room", || state()["evicted"] == json!(1));
+    let missed = |after| read(&scene.proxy, &format!("requests?after={after}"))["missed"].take();
+    assert_eq!([missed(1), missed(999)], [json!(1), json!(0)]);
     let state = state();
     // 32 MiB less 5 MiB for what is in transit and a fifth for the allocator.
     let memory = (27 << 20) - (32 << 20) / 5;
