@@ -11,8 +11,9 @@ use crate::proxy::gateway_response::GatewayResponse;
 use crate::proxy::key_breaker::{Permits, SignatureOutcome};
 use crate::signature::{CanonicalRequest, SigningDate};
 
-/// By how many seconds the date must change for a refused request to be sent again. An expired
-/// temporary key is refused in the same words, and no date helps it.
+/// By how many seconds the date must change, apart from the time that passes, for a refused request
+/// to be sent again. An expired temporary key is refused in the same words, and no date helps it. A
+/// service that has run for minutes may repeat them too.
 const REDATED: u64 = 60;
 
 impl Attempts<'_> {
@@ -84,8 +85,9 @@ impl Attempts<'_> {
         };
         self.clock()
             .observe(told, answered.sent, answered.received, evidence);
+        let passed = (answered.received.steady - answered.sent.steady).as_secs();
         let now = self.signing_date().unix_seconds();
-        is_expired && now.abs_diff(date.unix_seconds()) >= REDATED
+        is_expired && now.abs_diff(date.unix_seconds().saturating_add_unsigned(passed)) >= REDATED
     }
 
     /// Requests another credential if the gateway refused this one. Returns `true` if that is worth
