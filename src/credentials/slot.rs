@@ -103,11 +103,7 @@ impl Slot {
 impl fmt::Display for Slot {
     /// The name of the secret in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the {} of credentials \"{}\"",
-            self.kind.name(),
-            self.label
-        )
+        let kind = self.kind.name();
+        write!(f, "the {kind} of credentials \"{}\"", self.label)
     }
 }

@@ -1,5 +1,7 @@
 //! What is kept of a body: its beginning, decoded and without secrets.
 
+use std::rc::Rc;
+
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
@@ -10,15 +12,16 @@ use super::scan::{Form, Json, Kind};
 use crate::proxy::content_coding::{Decoder, decoder};
 use crate::proxy::redact::Redactor;
 
-/// How much of an encoded body is decoded, in bytes.
+/// How much of an encoded body is decoded, in bytes, and of how many at once in one worker.
 const MAX_ENCODED: usize = 64 * 1024;
+const MAX_DECODING: usize = 64;
 
 /// One side's body while it passes.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
     kept: Option<Kept>,
     /// The beginning of an encoded body, and what decodes it at its end.
-    encoded: Option<(Decoder, Vec<u8>)>,
+    encoded: Option<(Decoder, Vec<u8>, Rc<()>)>,
     /// Some of the body is not kept, or could not be decoded.
     pub(super) is_cut: bool,
     /// Bytes that passed since the last note.
@@ -38,11 +41,13 @@ struct Kept {
 
 impl Copied {
     /// A body with this head. Nothing is kept of one that cannot be decoded, whose secrets are not
-    /// recognised, nor of an encoded request, which is sent again as it was.
-    pub(super) fn new(side: Side, headers: &HeaderMap, hider: &Hider) -> Self {
+    /// recognised, nor of an encoded request, which is sent again as it was. Those that are decoded at
+    /// their end have a clone of `decoding`.
+    pub(super) fn new(side: Side, headers: &HeaderMap, hider: &Hider, decoding: &Rc<()>) -> Self {
         let limit = hider.rules.bodies;
         let is_encoded = is_coded(headers, CONTENT_ENCODING.as_str());
-        let decoder = decoder(headers).filter(|_| is_encoded && side == Side::Out && limit > 0);
+        let has_room = side == Side::Out && Rc::strong_count(decoding) <= MAX_DECODING;
+        let decoder = decoder(headers).filter(|_| is_encoded && has_room && limit > 0);
         let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
         let names = |name: &str| memchr::memmem::find(&content_type, name.as_bytes()).is_some();
@@ -58,7 +63,7 @@ impl Copied {
         };
         Self {
             kept: is_kept.then(kept),
-            encoded: decoder.map(|decode| (decode, Vec::new())),
+            encoded: decoder.map(|decode| (decode, Vec::new(), Rc::clone(decoding))),
             ..Self::default()
         }
     }
@@ -66,7 +71,7 @@ impl Copied {
     /// Takes the next bytes, and returns those that are kept and decided.
     pub(super) fn push(&mut self, hider: &mut Hider, data: &[u8]) -> Vec<u8> {
         self.unreported += data.len() as u64;
-        let Some((_, encoded)) = &mut self.encoded else {
+        let Some((_, encoded, _)) = &mut self.encoded else {
             return self.push_decoded(hider, data);
         };
         let now = &data[..data.len().min(MAX_ENCODED - encoded.len())];
@@ -98,7 +103,7 @@ impl Copied {
     /// dropped unless the body `is_complete`.
     pub(super) fn end(&mut self, hider: &mut Hider, is_complete: bool) -> Vec<u8> {
         let (mut out, mut is_complete) = (Vec::new(), is_complete);
-        if let Some((decode, encoded)) = self.encoded.take() {
+        if let Some((decode, encoded, _)) = self.encoded.take() {
             let (text, is_whole) = decode(&encoded);
             is_complete &= is_whole;
             self.is_cut |= !is_whole;

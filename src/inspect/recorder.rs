@@ -147,6 +147,8 @@ pub(crate) struct WorkerRecorder {
     /// Requests above the rate limit that are not counted in [`Recorder::dropped`] yet, to which all
     /// workers write.
     skipped: Cell<u64>,
+    /// Each body that is collected to be decoded has a clone.
+    pub(super) decoding: Rc<()>,
     /// Notified with the first note of a batch, and the first request that is skipped.
     wake: Notify,
 }
@@ -158,6 +160,7 @@ impl WorkerRecorder {
             recorder: Arc::clone(recorder),
             batch: RefCell::default(),
             skipped: Cell::default(),
+            decoding: Rc::default(),
             wake: Notify::new(),
         })
     }

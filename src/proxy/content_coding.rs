@@ -102,13 +102,8 @@ pub(crate) mod tests {
 
     #[test]
     fn decoding_stops_at_the_longest_body_whatever_is_inside() {
-        let of = |text: &str| {
-            decoder(
-                &[(CONTENT_ENCODING, text.parse().unwrap())]
-                    .into_iter()
-                    .collect(),
-            )
-        };
+        let field = |text: &str| (CONTENT_ENCODING, text.parse().unwrap());
+        let of = |text| decoder(&[field(text)].into_iter().collect());
         let (longest, bomb) = (vec![b' '; MAX_DECODED], vec![b' '; 8 << 20]);
         for (name, encode) in [("X-Gzip, identity", gzip as Encode), ("deflate", zlib)] {
             let decode = of(name).unwrap();

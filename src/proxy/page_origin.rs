@@ -31,10 +31,8 @@ pub(super) fn to_upstream(
         // The page may belong to another route, whose paths mean nothing to this upstream.
         let (base_path, rest) = rest.map_or(("", &b"/"[..]), |rest| (base_path(route), rest));
         let origin = route.upstream.origin();
-        replace(
-            referer,
-            [origin.as_bytes(), base_path.as_bytes(), rest].concat(),
-        );
+        let url = [origin.as_bytes(), base_path.as_bytes(), rest].concat();
+        replace(referer, url);
     }
 }
 

@@ -63,7 +63,7 @@ impl WorkerRecorder {
         }
         let line = (&head.method, &head.uri, head.version);
         let text = request_head(&mut hider, line, &head.headers);
-        let body = Copied::new(Side::In, &head.headers, &hider);
+        let body = Copied::new(Side::In, &head.headers, &hider, &self.decoding);
         let capture = Capture {
             id,
             head_read,
@@ -134,7 +134,8 @@ impl Capture {
 
     /// Sets the head of the body that goes to the caller.
     pub(crate) fn answers(&self, headers: &HeaderMap) {
-        let body = Copied::new(Side::Out, headers, &self.hider.borrow());
+        let decoding = &self.worker.decoding;
+        let body = Copied::new(Side::Out, headers, &self.hider.borrow(), decoding);
         self.bodies.borrow_mut()[Side::Out as usize] = body;
     }
 

@@ -119,15 +119,11 @@ impl RequestContext {
 
     /// Sets the origin of the calling page, the `Host` of the request and the service that it names.
     pub(in crate::proxy) fn called_by(&self, admitted: &Admitted<'_>) {
-        for (place, text) in [
-            (&self.host, Some(admitted.host)),
-            (&self.origin, admitted.origin),
-        ] {
-            if let Some(Ok(value)) = text.map(HeaderValue::from_str) {
-                // The guard runs once.
-                let _ = place.set(value);
-            }
-        }
+        let value = |text| HeaderValue::from_str(text).ok();
+        // The guard runs once.
+        let _ = value(admitted.host).map(|host| self.host.set(host));
+        let origin = admitted.origin.and_then(value);
+        let _ = origin.map(|origin| self.origin.set(origin));
         self.service.set(admitted.service);
     }
 

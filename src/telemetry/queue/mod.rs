@@ -78,9 +78,8 @@ impl Queue {
     pub(super) fn flush(&self, limit: Duration) {
         let is_busy = |state: &mut State| state.is_writing || !state.lines.is_empty();
         // What is left at the limit is lost, and there is no place to report it.
-        let _ = self
-            .idle
-            .wait_timeout_while(lock(&self.state), limit, is_busy);
+        let state = lock(&self.state);
+        let _ = self.idle.wait_timeout_while(state, limit, is_busy);
     }
 
     fn run(&self, out: impl Write, report: impl Fn(u64)) {

@@ -91,6 +91,17 @@ async fn values_with_many_parts_are_scanned_once() {
     assert!(!kept.contains("MARKER"));
 }
 
+#[tokio::test]
+async fn a_worker_collects_only_some_encoded_bodies_at_once() {
+    let (_, _notes, worker) = recorder(1 << 20, &[]);
+    let head = head("/", &[("content-encoding", "gzip")]);
+    let all = (0..100).map(|_| begin(&worker, &head).unwrap());
+    let all: Vec<_> = all.inspect(|one| one.answers(&head.headers)).collect();
+    assert_eq!(Rc::strong_count(&worker.decoding), 65);
+    all.iter().for_each(|capture| ended(capture));
+    assert_eq!(Rc::strong_count(&worker.decoding), 1);
+}
+
 /// What is kept of a body with this field, whether it is cut, and how many notes say so.
 async fn kept(
     (side, field, limit): (Side, (&str, &str), usize),
