@@ -4,7 +4,7 @@
 //! `layers` collects what is set and where (file and line, variable or option), `reader` and `value`
 //! turn it into typed values, and `load` reads every key and reports all problems at once. Credential
 //! sources are not opened here. Only this module reads the environment and files; secrets are read by
-//! [`read_secret_file`] alone.
+//! `read_secret_file` alone.
 
 mod access;
 mod activation;

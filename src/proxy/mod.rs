@@ -6,7 +6,7 @@
 //!
 //! `forward` runs a request through these steps. Each step takes the type that the one before made, and only `auth` makes a `Signed`, which is
 //! all that is sent: what failed to be signed cannot be sent. One `RequestContext` goes through all
-//! steps. What goes wrong is an [`Error`](crate::error::Error) until `respond` turns it into a response.
+//! steps. What goes wrong is an [`Error`] until `respond` turns it into a response.
 //!
 //! | step | modules |
 //! |---|---|
