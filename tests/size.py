@@ -20,7 +20,7 @@ TOKEN = re.compile(
 OPEN, CLOSE = "([{", ")]}"
 # Limits: lines of the product, lines of tests inside src, lines of a file, lines of a function, the median function,
 # and the least share of comments in percent.
-PRODUCT, TESTS, FILE, FUNCTION, MEDIAN, COMMENTS = 36_740, 8_010, 400, 60, 10, 14
+PRODUCT, TESTS, FILE, FUNCTION, MEDIAN, COMMENTS = 36_745, 8_010, 400, 60, 10, 14
 # Words that were names here and told a reader of hyper, tower or nginx nothing.
 PRIVATE_WORDS = set(
     """keyring Ring proof Proof renewals Hope lockout Pass Verdict Flight take_off land Meter Tally Series Observed Reply

@@ -38,9 +38,6 @@ pub(super) fn routes(
     sets: &[CredentialsConfig],
     services: Vec<Route>,
 ) -> Vec<Route> {
-    const SAME: &str = "another route has the same path, after decoding and merging slashes\n\
-        hint: keep one of them (the top-level `upstream` is the route for \"/\")";
-    const TWICE: &str = "`headers` sets this header too\nhint: use another name in one of them";
     const MISSING: &str = "there is no upstream, no `[[route]]` and no service in `[cloud]`\n\
         hint: give `--upstream https://<id>.apig.<region>.huaweicloudapis.com`, or `upstream` in a configuration file, \
         or try `apig-proxy demo`";
@@ -64,8 +61,19 @@ pub(super) fn routes(
     if routes.is_empty() && count == 0 && !reader.is_wrong("upstream") {
         reader.report("upstream", MISSING);
     }
+    report_conflicts(reader, &routes);
+    let mut routes: Vec<Route> = routes.into_iter().map(|(_, route)| route).collect();
+    routes.sort_by_key(|route| Reverse(route.prefix.len()));
+    routes
+}
+
+/// Reports routes with the same path, and headers that a route sets twice.
+fn report_conflicts(reader: &mut Reader, routes: &[(String, Route)]) {
+    const SAME: &str = "another route has the same path, after decoding and merging slashes\n\
+        hint: keep one of them (the top-level `upstream` is the route for \"/\")";
+    const TWICE: &str = "`headers` sets this header too\nhint: use another name in one of them";
     let mut prefixes = HashSet::new();
-    for (key, route) in &routes {
+    for (key, route) in routes {
         if !prefixes.insert(route.normalized_prefix()) {
             reader.report(key, SAME);
         }
@@ -76,11 +84,9 @@ pub(super) fn routes(
             reader.report(if reader.is_set(&own) { &own } else { FORWARD }, TWICE);
         }
     }
-    let mut routes: Vec<Route> = routes.into_iter().map(|(_, route)| route).collect();
-    routes.sort_by_key(|route| Reverse(route.prefix.len()));
-    routes
 }
 
+/// Reads the keys of one route.
 struct RouteReader<'a> {
     reader: &'a mut Reader,
     /// The beginning of its keys; empty for the top-level route, which has no keys of its own.

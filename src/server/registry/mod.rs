@@ -160,7 +160,7 @@ impl ConnectionState {
                 let request_id = (!self.is_http2.get()).then(|| format!("{id:032x}"));
                 tracing::info!(
                     request_id,
-                    "the caller did not read its response (timeouts.write_idle)"
+                    "the response was not read (timeouts.write_idle)"
                 );
             }
             CloseReason::Evicted => tracing::debug!(

@@ -56,7 +56,7 @@ fn a_response_that_its_caller_does_not_read_is_logged_with_its_id() {
     let mut client = program.client();
     client.send(get("/long"));
     let record = program.record(1);
-    let line = program.line_with("the caller did not read its response");
+    let line = program.line_with("the response was not read");
     assert_eq!(line["request_id"], record["request_id"]);
     assert!(said(&record).starts_with("/ GET /long 200 - caller_gone 0 in "));
 }
